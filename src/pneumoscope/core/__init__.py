@@ -1,0 +1,1 @@
+"""Types only: numpy and the standard library, nothing read, nothing computed."""

@@ -1,0 +1,179 @@
+"""Labelled images and the ways to part them: classes, samples, datasets, and splits that cannot leak."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from pneumoscope.core.serial import digest
+from pneumoscope.errors import DataError, LeakError
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassSet:
+    """The classes a model knows, in the order of its outputs; `positive` is the one a threshold is about."""
+
+    names: tuple[str, ...]
+    positive: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2 or len(set(self.names)) != len(self.names):
+            raise ValueError(f"classes: expected at least two different names, found {self.names}.")
+        if self.positive is not None and self.positive not in self.names:
+            raise ValueError(f"positive: expected one of {self.names}, found '{self.positive}'.")
+
+    def index(self, name: str) -> int:
+        """Position of the class `name` in the outputs."""
+        return self.names.index(name)
+
+    @property
+    def positive_index(self) -> int:
+        """Position of the positive class.
+
+        Raises:
+            ValueError: no class is named positive.
+        """
+        if self.positive is None:
+            raise ValueError("positive: expected a class to be named positive, found none.")
+        return self.index(self.positive)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One labelled file.
+
+    file: relative to the dataset's folder, with `/`. group: pseudonymous key of the patient (or of what may not
+    be parted); samples with one group never stand on two sides of an honest split. digest: SHA-256 of the bytes.
+    """
+
+    file: str
+    label: str
+    group: str
+    view: str | None = None
+    source: str | None = None
+    split: Literal["train", "val", "test"] | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Samples of one folder, all with a label that a class stands for.
+
+    left_out: label -> number of files that no class maps to. grouped: False when neither group nor patient
+    was given and every file stands for itself.
+    """
+
+    root: str
+    samples: tuple[Sample, ...]
+    classes: ClassSet
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    grouped: bool = True
+
+    def __post_init__(self) -> None:
+        for sample in self.samples:
+            if sample.label not in self.classes.names:
+                raise DataError(
+                    f"{sample.file}: expected a label of {', '.join(self.classes.names)}, found '{sample.label}'. "
+                    "Map it with --map LABEL=CLASS."
+                )
+        counts = Counter(s.file for s in self.samples)
+        twice = [f for f, n in counts.items() if n > 1]
+        if twice:
+            raise DataError(f"labels.csv: expected each file once, found '{twice[0]}' {counts[twice[0]]} times.")
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def digest(self) -> str:
+        """What was learned from: a digest of every sample's bytes, label and group, in any order of rows."""
+        return digest(sorted([s.file, s.label, s.group, s.digest] for s in self.samples))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The different group keys, sorted."""
+        return tuple(sorted({s.group for s in self.samples}))
+
+    def counts(self) -> dict[str, int]:
+        """Class -> number of files, in the order of the classes."""
+        counts = Counter(s.label for s in self.samples)
+        return {name: counts[name] for name in self.classes.names}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """One way to part the keys: what is trained on, what chooses the weights, what is reported on."""
+
+    train: tuple[str, ...]
+    val: tuple[str, ...]
+    test: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+            shared = sorted(set(getattr(self, one)) & set(getattr(self, other)))
+            if shared:
+                raise LeakError(
+                    f"split: expected no patient in both {one} and {other}, found {_some(shared)} in both. "
+                    "Give one group_id to all files of one patient."
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Folds of keys; no key stands on two sides of a fold, and none is tested in two folds.
+
+    unit: "group" (honest: a key is a patient) or "image" (what some papers did: a key is a file, and a patient
+    with several files may stand on both sides; `shared_groups` says how many do).
+    dataset: digest of the dataset it was made for; it is reused for no other.
+    """
+
+    unit: Literal["group", "image"]
+    folds: tuple[Fold, ...]
+    dataset: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        if not self.folds:
+            raise ValueError("folds: expected at least one, found none.")
+        seen: dict[str, int] = {}
+        for k, fold in enumerate(self.folds):
+            again = sorted(key for key in fold.test if key in seen)
+            if again:
+                raise LeakError(f"split: expected each key tested once, found {_some(again)} tested in fold {k} again.")
+            seen.update(dict.fromkeys(fold.test, k))
+
+    def key(self, sample: Sample) -> str:
+        """The key under which this split knows `sample`."""
+        return sample.group if self.unit == "group" else sample.file
+
+    def part(self, dataset: Dataset, fold: int, part: Literal["train", "val", "test"]) -> list[int]:
+        """Positions in `dataset.samples` that belong to one part of one fold.
+
+        Raises:
+            DataError: the split was made for another dataset.
+        """
+        if dataset.digest != self.dataset:
+            raise DataError(
+                f"split.json: expected the dataset it was made for ({self.dataset[:12]}), found {dataset.digest[:12]}. "
+                "Use another --out, or the data as it was."
+            )
+        keys = set(getattr(self.folds[fold], part))
+        return [i for i, s in enumerate(dataset.samples) if self.key(s) in keys]
+
+    def shared_groups(self, dataset: Dataset) -> int:
+        """Number of patients with files on both sides of a fold: 0 where `unit` is "group"."""
+        return len({group for k in range(len(self.folds)) for group in self._shared(dataset, k)})
+
+    def _shared(self, dataset: Dataset, k: int) -> set[str]:
+        def groups(part: Literal["train", "val", "test"]) -> set[str]:
+            return {dataset.samples[i].group for i in self.part(dataset, k, part)}
+
+        return (groups("train") | groups("val")) & groups("test")
+
+
+def _some(names: Iterable[str], most: int = 3) -> str:
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(f"'{n}'" for n in names[:most]) + more

@@ -1,0 +1,81 @@
+"""An image, where it lies in the patient, and what was done to it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+Modality = Literal["xray", "ct"]
+Unit = Literal["HU", "unit"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """Where pixels lie, in the DICOM patient coordinate system (LPS), in millimetres.
+
+    spacing_mm: `(y, x)` of an image, `(z, y, x)` of a volume; all above 0 (PS3.3 10.7.1.3).
+    origin_mm: centre of the first pixel, `(x, y, z)` in LPS; None for a projection.
+    direction: direction cosines of the row (x) and column (y) axes, six numbers as in
+        ImageOrientationPatient (PS3.3 C.7.6.2); None for a projection.
+    """
+
+    spacing_mm: tuple[float, ...]
+    origin_mm: tuple[float, float, float] | None = None
+    direction: tuple[float, ...] | None = None
+    frame_of_reference: str | None = None
+
+    def __post_init__(self) -> None:
+        if not all(np.isfinite(s) and s > 0 for s in self.spacing_mm):
+            raise ValueError(f"spacing_mm: expected numbers above 0, found {self.spacing_mm}.")
+        if self.direction is not None and len(self.direction) != 6:
+            raise ValueError(f"direction: expected 6 direction cosines, found {len(self.direction)}.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppliedStep:
+    """One thing done to an image, with all that is needed to say it again or to undo it."""
+
+    name: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Image2D:
+    """A grey image.
+
+    pixels: float32 `[H, W]`, finite. unit "unit": brightness in 0..1, air dark and bone bright.
+        unit "HU": Hounsfield units.
+    modality: "xray", "ct", or None where the file does not say (PNG, JPEG).
+    view: DICOM ViewPosition ("PA", "AP", "LL", ...), or "axial" ...; None where unknown.
+    steps: what reading and preprocessing did, in order.
+    warnings: what a reader of the result must know, one sentence each.
+    """
+
+    pixels: np.ndarray
+    unit: Unit
+    modality: Modality | None = None
+    view: str | None = None
+    geometry: Geometry | None = None
+    source: str = ""
+    steps: tuple[AppliedStep, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        p = self.pixels
+        if p.ndim != 2 or p.dtype != np.float32 or 0 in p.shape:
+            raise ValueError(f"pixels: expected float32 [H, W], found {p.dtype} {p.shape}.")
+        if not np.isfinite(p).all():
+            raise ValueError("pixels: expected finite values, found NaN or infinity.")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(H, W)` in pixels."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    def after(self, pixels: np.ndarray, step: AppliedStep, *, unit: Unit | None = None) -> Image2D:
+        """The image that `step` makes of this one, with the step recorded."""
+        return dataclasses.replace(self, pixels=pixels, unit=unit or self.unit, steps=(*self.steps, step))

@@ -1,0 +1,254 @@
+"""A recipe: one paper's method as data, with the place in the paper where each number stands."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pneumoscope.core.dataset import ClassSet
+from pneumoscope.core.image import Modality
+from pneumoscope.core.serial import digest, from_json, to_json
+from pneumoscope.errors import RecipeError
+
+Scalar = bool | int | float | str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paper:
+    """What is implemented, so that it can be cited."""
+
+    authors: str
+    title: str
+    year: int
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """A registered function by name, with its keyword arguments."""
+
+    name: str
+    args: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """What follows the backbone's last feature map: pooling, hidden layers, and the outputs.
+
+    hidden: units of each hidden layer. dropout: rate after each hidden layer, 0..1.
+    """
+
+    pooling: Literal["flatten", "average"]
+    hidden: tuple[int, ...] = ()
+    activation: Literal["relu", "leaky_relu"] = "relu"
+    dropout: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optim:
+    """The optimiser and its learning-rate curve."""
+
+    name: Literal["adam", "sgd"]
+    lr: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One fit of one network.
+
+    init: "imagenet", "random", or "stage:<name>" for the weights of a stage before.
+    trainable: "all", "head", or "upper:<n>" for the head and the backbone's last n convolutions. What is not
+        trained stays as it is, BatchNorm's running statistics too.
+    loss: "binary_cross_entropy" has one output, the logit of the positive class; "cross_entropy" one a class.
+    monitor: what chooses the epoch whose weights are kept, on the fold's validation part.
+    """
+
+    name: str
+    level: Literal["image", "slice", "patient", "volume"]
+    net: str
+    head: Head
+    init: str
+    trainable: str
+    loss: Literal["binary_cross_entropy", "cross_entropy"]
+    class_weights: Literal["none", "balanced"]
+    optim: Optim
+    epochs: int
+    batch: int
+    augment: tuple[Step, ...] = ()
+    monitor: Literal["val_loss", "val_balanced_accuracy", "val_accuracy"] = "val_loss"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 1:
+            raise RecipeError(
+                f"stages.{self.name}: expected epochs and batch of at least 1, found {self.epochs} and {self.batch}."
+            )
+        kind, _, number = self.trainable.partition(":")
+        if kind not in ("all", "head", "upper") or (kind == "upper") != number.isdigit():
+            raise RecipeError(
+                f"stages.{self.name}.trainable: expected 'all', 'head' or 'upper:<n>', found '{self.trainable}'."
+            )
+        if self.init not in ("imagenet", "random") and not self.init.startswith("stage:"):
+            raise RecipeError(
+                f"stages.{self.name}.init: expected 'imagenet', 'random' or 'stage:<name>', found '{self.init}'."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Protocol:
+    """How the data is parted and what is chosen on which part.
+
+    unit: "group" keeps patients together; "image" parts files, as many papers did.
+    folds: number of folds; 1 is a single hold-out of `test_share`.
+    val_share: share of each training part that chooses the weights; 0 lets the test part choose them
+        (a paper's fact, never the honest protocol's).
+    """
+
+    name: Literal["honest", "paper"]
+    unit: Literal["group", "image"]
+    folds: int
+    test_share: float
+    val_share: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.folds < 1 or not 0 < self.test_share < 1 or not 0 <= self.val_share < 1:
+            raise RecipeError(
+                f"protocols.{self.name}: expected folds of at least 1, test_share in (0, 1) and val_share in [0, 1), "
+                f"found {self.folds}, {self.test_share} and {self.val_share}."
+            )
+        if self.name == "honest" and (self.unit != "group" or self.val_share == 0):
+            raise RecipeError(
+                "protocols.honest: expected unit 'group' and a val_share above 0, "
+                f"found '{self.unit}' and {self.val_share}. Use --protocol paper for the paper's way."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """How probabilities become a decision.
+
+    rule: "argmax"; or a threshold on the positive class's probability: "fixed" at `value`; "youden" (largest
+    sensitivity + specificity - 1); "sensitivity" (highest threshold with at least `value`); "cost" (a missed
+    positive costs `value` times a false alarm). All but "argmax" and "fixed" are fitted on validation parts.
+    """
+
+    rule: Literal["argmax", "fixed", "youden", "sensitivity", "cost"]
+    value: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """A figure that the paper prints, so that it can stand beside ours. metrics: name -> value in 0..1."""
+
+    data: str
+    where: str
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A method, complete: see the design, "Core types".
+
+    roles: data roles that training asks for; "main" is what is evaluated.
+    variants: name -> dotted field -> value, what differs from the recipe as written.
+    sources: dotted field, or a prefix of it -> where the paper says so, or "assumed: why".
+    """
+
+    name: str
+    paper: Paper
+    modalities: tuple[Modality, ...]
+    classes: ClassSet
+    prep: tuple[Step, ...]
+    stages: tuple[Stage, ...]
+    protocols: tuple[Protocol, ...]
+    decision: Decision
+    sources: Mapping[str, str]
+    roles: tuple[str, ...] = ("main",)
+    variants: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    reported: tuple[Reported, ...] = ()
+    deviations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for kind in ("prep", "stages", "protocols"):
+            names = [x.name for x in getattr(self, kind)]
+            if not names or len(set(names)) != len(names):
+                raise RecipeError(f"{self.name}.{kind}: expected different names, at least one, found {names}.")
+        before: set[str] = set()
+        for stage in self.stages:
+            kind, _, of = stage.init.partition(":")
+            if kind == "stage" and of not in before:
+                raise RecipeError(
+                    f"stages.{stage.name}.init: expected a stage before it ({', '.join(sorted(before)) or 'none'}), "
+                    f"found '{of}'."
+                )
+            before.add(stage.name)
+
+    @property
+    def digest(self) -> str:
+        """Digest of what training depends on: the method, not how it is cited."""
+        data = to_json(self)
+        for key in ("paper", "sources", "variants", "reported", "deviations"):
+            del data[key]
+        return digest(data)
+
+    @property
+    def protocol(self) -> Protocol:
+        """The one protocol of a resolved recipe.
+
+        Raises:
+            RecipeError: the recipe is not resolved yet.
+        """
+        if len(self.protocols) != 1:
+            raise RecipeError(
+                f"{self.name}: expected a resolved recipe with one protocol, found {len(self.protocols)}."
+            )
+        return self.protocols[0]
+
+    @classmethod
+    def from_json(cls, data: Any) -> Recipe:
+        """The recipe that `to_json` wrote; raises `Mismatch` where it does not fit."""
+        return from_json(cls, data)
+
+
+METHOD_FIELDS = ("modalities", "classes", "prep", "stages", "protocols", "decision", "roles")
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted path and value of each leaf under `value`; members of tuples with a `name` go by it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        for f in dataclasses.fields(value):
+            if not (path and f.name == "name" and not isinstance(value, Optim)):
+                yield from leaves(getattr(value, f.name), f"{path}.{f.name}" if path else f.name)
+    elif isinstance(value, Mapping) and value:
+        for key, item in value.items():
+            yield from leaves(item, f"{path}.{key}")
+    elif isinstance(value, tuple) and value and hasattr(value[0], "name"):
+        for item in value:
+            if isinstance(item, Step):  # an argument is addressed as prep.resize.size, without `.args`
+                yield from (
+                    leaves(item.args, f"{path}.{item.name}") if item.args else iter([(f"{path}.{item.name}", "")])
+                )
+            else:
+                yield from leaves(item, f"{path}.{item.name}")
+    else:
+        yield path, value
+
+
+def method_leaves(recipe: Recipe) -> list[tuple[str, Any]]:
+    """The leaves that describe the method, each of which must have a source."""
+    return [leaf for name in METHOD_FIELDS for leaf in leaves(getattr(recipe, name), name)]
+
+
+def source_of(recipe: Recipe, path: str) -> str | None:
+    """The source of the dotted field `path`: its own, or that of the longest prefix that has one."""
+    parts = path.split(".")
+    for n in range(len(parts), 0, -1):
+        if ".".join(parts[:n]) in recipe.sources:
+            return recipe.sources[".".join(parts[:n])]
+    return None

@@ -1,0 +1,1 @@
+"""How good a method is, and how its probabilities become decisions."""

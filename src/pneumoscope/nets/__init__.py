@@ -1,0 +1,1 @@
+"""Networks: backbones, where their weights come from, and heads."""

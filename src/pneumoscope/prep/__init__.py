@@ -1,0 +1,1 @@
+"""Pure functions of images: numpy and OpenCV, no torch."""

@@ -1,0 +1,1 @@
+"""Results for people: figures, one-file HTML, model cards."""

@@ -1,0 +1,1 @@
+"""Training; torch is imported from here on."""
