@@ -1,1 +1,1 @@
-"""Types only: numpy and the standard library, nothing read, nothing computed."""
+"""Types, and the few plain helpers that every layer shares: numpy and the standard library only."""

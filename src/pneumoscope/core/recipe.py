@@ -156,7 +156,7 @@ class Recipe:
     """A method, complete: see the design, "Core types".
 
     roles: data roles that training asks for; "main" is what is evaluated.
-    variants: name -> dotted field -> value, what differs from the recipe as written.
+    variants: name -> dotted field -> value, what differs from the recipe as written; `variant` is the one in place.
     sources: dotted field, or a prefix of it -> where the paper says so, or "assumed: why".
     """
 
@@ -171,6 +171,7 @@ class Recipe:
     sources: Mapping[str, str]
     roles: tuple[str, ...] = ("main",)
     variants: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    variant: str | None = None
     reported: tuple[Reported, ...] = ()
     deviations: tuple[str, ...] = ()
 
@@ -193,9 +194,12 @@ class Recipe:
     def digest(self) -> str:
         """Digest of what training depends on: the method, not how it is cited."""
         data = to_json(self)
-        for key in ("paper", "sources", "variants", "reported", "deviations"):
-            del data[key]
-        return digest(data)
+        return digest({"name": self.name} | {key: data[key] for key in METHOD_FIELDS})
+
+    @property
+    def title(self) -> str:
+        """The name, with the variant where there is one."""
+        return f"{self.name}:{self.variant}" if self.variant else self.name
 
     @property
     def protocol(self) -> Protocol:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from pneumoscope.core.recipe import Recipe, Scalar, method_leaves
+from pneumoscope.core.recipe import METHOD_FIELDS, Recipe, Scalar, method_leaves
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.serial import Mismatch, to_json
 from pneumoscope.errors import RecipeError
@@ -26,24 +26,33 @@ def resolve(
     Raises:
         RecipeError: an unknown variant, protocol or field, or a value of another type.
     """
-    values: dict[str, Scalar] = {}
-    if variant is not None:
-        if variant not in recipe.variants:
-            raise RecipeError(
-                f"{recipe.name}: expected a variant of this recipe, found '{variant}'. "
-                f"{did_you_mean(variant, list(recipe.variants))}"
-            )
-        values |= recipe.variants[variant]
     named = [p.name for p in recipe.protocols]
     if protocol not in named:
         raise RecipeError(f"--protocol: expected one of {', '.join(named)}, found '{protocol}'.")
-    resolved = dataclasses.replace(recipe, protocols=tuple(p for p in recipe.protocols if p.name == protocol))
-    for path, value in values.items():
-        resolved = with_value(resolved, path, value)
+    chosen = tuple(p for p in recipe.protocols if p.name == protocol)
+    resolved = with_variant(dataclasses.replace(recipe, protocols=chosen), variant)
     for path, text in (overrides or {}).items():
         resolved = with_value(resolved, path, _parse(text))
         resolved = dataclasses.replace(resolved, sources={**resolved.sources, path: OVERRIDE})
     return resolved
+
+
+def with_variant(recipe: Recipe, variant: str | None) -> Recipe:
+    """The recipe with a variant's values in place.
+
+    Raises:
+        RecipeError: no such variant.
+    """
+    if variant is None:
+        return recipe
+    if variant not in recipe.variants:
+        raise RecipeError(
+            f"{recipe.name}: expected a variant of this recipe, found '{variant}'. "
+            f"{did_you_mean(variant, list(recipe.variants))}"
+        )
+    for path, value in recipe.variants[variant].items():
+        recipe = with_value(recipe, path, value)
+    return dataclasses.replace(recipe, variant=variant)
 
 
 def with_value(recipe: Recipe, path: str, value: Any) -> Recipe:
@@ -52,6 +61,8 @@ def with_value(recipe: Recipe, path: str, value: Any) -> Recipe:
     Raises:
         RecipeError: no such field, or a value that does not fit it.
     """
+    if path.split(".")[0] not in METHOD_FIELDS:
+        raise _unknown(path, recipe)
     data = to_json(recipe)
     _set(data, path.split("."), value, path, recipe)
     try:
@@ -80,8 +91,12 @@ def _set(data: Any, parts: list[str], value: Any, path: str, recipe: Recipe) -> 
                 return
             at = at[part]
             continue
-        known = [p for p, _ in method_leaves(recipe)]
-        raise RecipeError(f"--set: expected a field of {recipe.name}, found '{path}'. {did_you_mean(path, known)}")
+        raise _unknown(path, recipe)
+
+
+def _unknown(path: str, recipe: Recipe) -> RecipeError:
+    known = [p for p, _ in method_leaves(recipe)]
+    return RecipeError(f"--set: expected a field of {recipe.name}, found '{path}'. {did_you_mean(path, known)}")
 
 
 def _like(old: Any, value: Any, path: str) -> Any:

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from pneumoscope.core.serial import Undefinable
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -36,9 +38,9 @@ class Prediction:
 class Interval:
     """A figure with its 95 % bootstrap interval over patients; all three NaN where it is undefined."""
 
-    value: float
-    low: float
-    high: float
+    value: Undefinable
+    low: Undefinable
+    high: Undefinable
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,9 +14,11 @@ import math
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 D = TypeVar("D")
+# a float that may be undefined: NaN in memory, null in JSON, which has no NaN; a plain float field takes no null
+Undefinable = Annotated[float, "null is NaN"]
 
 
 class Mismatch(ValueError):
@@ -53,7 +55,7 @@ def digest(value: Any) -> str:
 @functools.cache
 def field_types(cls: type) -> dict[str, Any]:
     """Field name -> resolved type of a dataclass."""
-    return typing.get_type_hints(cls)
+    return typing.get_type_hints(cls, include_extras=True)
 
 
 def from_json(cls: type[D], data: Any, path: str = "") -> D:
@@ -83,6 +85,8 @@ def read_as(hint: Any, data: Any, path: str) -> Any:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
         return data
+    if hint is Undefinable:
+        return math.nan if data is None else _read_scalar(float, data, path)
     if origin in (typing.Union, types.UnionType):
         return _read_union(args, data, path)
     if origin is typing.Literal:

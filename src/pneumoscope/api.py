@@ -1,0 +1,372 @@
+"""The only door that the apps use: one function for each thing a user can ask for.
+
+torch is imported inside the functions that train or need gradients; screening runs without it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pneumoscope import bundle as bundles
+from pneumoscope.core.files import new_folder, write_bytes, write_json, write_text
+from pneumoscope.core.progress import Progress, silent
+from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.resolve import resolve
+from pneumoscope.core.result import Evaluation, Prediction
+from pneumoscope.errors import InputError, LeakError, UsageError, missing_extra
+from pneumoscope.recipes import find
+
+if TYPE_CHECKING:
+    from pneumoscope.bundle import Bundle
+    from pneumoscope.core.dataset import ClassSet, Dataset
+    from pneumoscope.core.study import Study
+    from pneumoscope.runtime.engine import PrecisionName
+    from pneumoscope.runtime.screen import Screened
+
+# studies of one call whose pictures are kept for the report; the others are in its table
+PICTURED = 50
+
+
+def load_study(path: str | Path, *, series_uid: str | None = None) -> Study:
+    """The one study at a path: a file, a folder or a zip.
+
+    Raises:
+        InputError: nothing readable there, or several studies.
+    """
+    from pneumoscope.io import load
+
+    return load.load_study(Path(path), series_uid=series_uid)
+
+
+def predict(
+    bundle: str,
+    paths: Sequence[str | Path],
+    *,
+    out: Path | None = None,
+    explain: bool = False,
+    series_uid: str | None = None,
+    precision: PrecisionName = "fp32",
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Prediction]:
+    """Screen every study under the paths; one bad path never stops the others.
+
+    out: a new folder for predictions.json and report.html; with `explain` also an overlay and a map of every image.
+    say: told of each file in a folder or archive that is no image and was passed over.
+
+    Raises:
+        BundleError, IntegrityError: a bundle that cannot be used.
+        UsageError: an `out` in use, no paths, or a precision that this CPU does not have.
+    """
+    from pneumoscope.runtime.screen import Screener
+
+    if not paths:
+        raise UsageError("PATH: expected at least one file, folder or zip, found none.")
+    screener = Screener(bundles.load(bundle), precision=precision, say=say)
+    results = screener.screen([Path(p) for p in paths], series_uid=series_uid)
+    if out is None:
+        return [r.prediction for r in _counted(results, progress)]
+    with new_folder(out) as folder:
+        return _write_predictions(_counted(results, progress), screener.bundle, folder, out, explain=explain)
+
+
+def _counted(results: Iterable[Screened], progress: Progress) -> Iterable[Screened]:
+    for i, result in enumerate(results):
+        progress("screening", i + 1, 0)
+        yield result
+
+
+def _write_predictions(
+    results: Iterable[Screened], bundle: Bundle, folder: Path, out: Path, *, explain: bool
+) -> list[Prediction]:
+    from pneumoscope.report import html
+
+    kept: list[Screened] = []
+    for i, result in enumerate(results):
+        outputs = _write_maps(result, i, folder, out) if explain and result.explanation is not None else {}
+        result = dataclasses.replace(result, prediction=dataclasses.replace(result.prediction, outputs=outputs))
+        pictured = i < PICTURED
+        kept.append(result if pictured else dataclasses.replace(result, image=None, explanation=None))
+    predictions = [r.prediction for r in kept]
+    write_json(folder / "predictions.json", predictions)
+    write_text(folder / "report.html", html.screening_report(kept, bundle.facts))
+    return predictions
+
+
+def _write_maps(result: Screened, number: int, folder: Path, out: Path) -> dict[str, str]:
+    """The overlay for people and the map in the source's pixels (16-bit PNG), named by number, not by patient."""
+    from pneumoscope.report import figures
+
+    if result.image is None or result.explanation is None:
+        return {}
+    written = {}
+    for kind, data in (
+        ("overlay", figures.overlay_png(result.image, result.explanation)),
+        ("map", figures.map_png(result.explanation)),
+    ):
+        name = f"maps/{number:04d}-{kind}.png"
+        write_bytes(folder / name, data)
+        written[kind] = str(out / name)
+    return written
+
+
+def explain(
+    bundle: str,
+    path: str | Path,
+    *,
+    out: Path,
+    layer: str | None = None,
+    target: str | None = None,
+    series_uid: str | None = None,
+) -> Prediction:
+    """Where the network looked in one image: report.html, overlay and map in the pixels of the source.
+
+    layer: None for the one that the graph explains without torch; any other needs the extra [train].
+    target: the class asked about; None for the one decided for.
+
+    Raises:
+        InputError: an image that cannot be read or that the gate refuses.
+        UsageError: an unknown layer or class, or an `out` in use.
+        MissingError: another layer than the graph's, without torch.
+    """
+    from pneumoscope.runtime.screen import Screener
+
+    screener = Screener(bundles.load(bundle))
+    names = screener.recipe.classes.names
+    if target is not None and target not in names:
+        raise UsageError(f"--target: expected one of {', '.join(names)}, found '{target}'.")
+    load_study(path, series_uid=series_uid)  # several studies, or none, is an error here
+    (result,) = screener.screen([Path(path)], series_uid=series_uid, target=target)
+    if not result.prediction.accepted:
+        raise InputError("; ".join(result.prediction.reasons))
+    if layer is not None and layer != screener.bundle.facts.explains:
+        result = _at_layer(screener.bundle, result, layer)
+    with new_folder(out) as folder:
+        return _write_predictions([result], screener.bundle, folder, out, explain=True)[0]
+
+
+def _at_layer(bundle: Bundle, result: Screened, layer: str) -> Screened:
+    from pneumoscope.prep import pipeline
+    from pneumoscope.runtime import screen
+
+    _needs_training_extra("explaining an inner layer")
+    from pneumoscope.explain.rebuild import layer_cam
+
+    if result.image is None or result.explanation is None:
+        return result
+    prepared = pipeline.run(result.image, bundle.facts.recipe.prep)
+    target = result.explanation.target
+    cam = layer_cam(bundle, prepared.pixels, layer=layer, target=target)
+    return dataclasses.replace(result, explanation=screen.explain(cam, prepared, layer=layer, target=target))
+
+
+def read_data(
+    folders: Sequence[str | Path], classes: ClassSet, *, mapping: Mapping[str, str], ungrouped: bool = False
+) -> tuple[Dataset, tuple[str, ...]]:
+    """One or several labelled folders as one dataset, its leaks looked for, and what must be said about it.
+
+    Raises:
+        DataError: a folder, a manifest or a file that cannot be used.
+        LeakError: the same image under two patients.
+    """
+    from pneumoscope.audit.leaks import check_leaks
+    from pneumoscope.io import manifest
+
+    roots = [Path(folder) for folder in folders]
+    manifest.check_mapping(roots, classes, mapping)
+    sets = [manifest.read_dataset(root, classes, mapping=mapping, ungrouped=ungrouped) for root in roots]
+    dataset = manifest.join(sets) if len(sets) > 1 else sets[0]
+    warnings = list(check_leaks(dataset))
+    if dataset.left_out:
+        left = ", ".join(f"{n} '{label}'" for label, n in dataset.left_out.items())
+        warnings.append(f"Left out, since no class stands for their label: {left}.")
+    if not dataset.grouped:
+        warnings.append("No patient ids (--ungrouped): a patient with several images may stand on both sides.")
+    return dataset, tuple(warnings)
+
+
+def train(
+    recipe: str,
+    data: Sequence[str | Path],
+    *,
+    out: Path,
+    protocol: str = "honest",
+    mapping: Mapping[str, str] | None = None,
+    overrides: Mapping[str, str] | None = None,
+    weights_dir: Path | None = None,
+    ungrouped: bool = False,
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda text: None,
+) -> list[Evaluation]:
+    """Train, evaluate and export a recipe; a call that was stopped is resumed by the same call.
+
+    protocol: "honest", "paper", or "both", which makes a run of each under `out` and one report of the two.
+    say: told each warning as it is found.
+
+    Raises:
+        UsageError, RecipeError: names, overrides or an `out` that do not fit.
+        DataError, LeakError: data that cannot be used or parted.
+        MissingError: the extra [train], or pretrained weights, are not here.
+    """
+    found, variant = find(recipe)
+    wanted = ("honest", "paper") if protocol == "both" else (protocol,)
+    resolved = [resolve(found, variant=variant, protocol=p, overrides=overrides_for(overrides, p)) for p in wanted]
+    _needs_training_extra("training")
+    from pneumoscope.io import manifest
+
+    dataset, warnings = read_data(data, found.classes, mapping=mapping or {}, ungrouped=ungrouped)
+    manifest.check_complete(dataset)
+    for warning in warnings:
+        say(warning)
+    evaluations = []
+    for one in resolved:
+        folder = out / one.protocol.name if len(resolved) > 1 else out
+        evaluations.append(_run(one, dataset, folder, weights_dir, progress, warnings))
+    if len(resolved) > 1:
+        together = dataclasses.replace(resolved[0], protocols=tuple(r.protocol for r in resolved))
+        _write_run_report(out, evaluations, together)
+    return evaluations
+
+
+def overrides_for(overrides: Mapping[str, str] | None, protocol: str) -> dict[str, str]:
+    """The overrides that concern a run of `protocol`: those of the other protocol's own fields are not its."""
+    other = {"honest": "paper", "paper": "honest"}.get(protocol, "")
+    return {k: v for k, v in (overrides or {}).items() if not k.startswith(f"protocols.{other}.")}
+
+
+def _run(
+    recipe: Recipe,
+    dataset: Dataset,
+    out: Path,
+    weights_dir: Path | None,
+    progress: Progress,
+    warnings: tuple[str, ...],
+) -> Evaluation:
+    from platformdirs import user_cache_path
+
+    from pneumoscope.train.allocator import keep_memory
+
+    kept = keep_memory()  # before torch
+    from pneumoscope.report.card import model_card
+    from pneumoscope.train.run import run
+
+    evaluation = run(
+        recipe,
+        dataset,
+        out,
+        weights_dir=weights_dir,
+        cache=user_cache_path("pneumoscope"),
+        card=model_card,
+        kept_memory=kept,
+        progress=progress,
+        warnings=warnings,
+    )
+    _write_run_report(out, [evaluation], recipe)
+    return evaluation
+
+
+def _write_run_report(out: Path, evaluations: Sequence[Evaluation], recipe: Recipe) -> None:
+    import json
+
+    from pneumoscope.report import html
+
+    said: dict[str, str] = {}
+    path = out / "environment.json"
+    if path.exists():
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        said = {k: str(v) for k, v in facts.items() if not isinstance(v, dict)}
+        said |= {str(k): str(v) for k, v in facts.get("packages", {}).items()}
+    write_text(out / "report.html", html.evaluation_report(evaluations, recipe, run=said))
+
+
+def evaluate(
+    bundle: str,
+    data: Sequence[str | Path],
+    *,
+    out: Path,
+    mapping: Mapping[str, str] | None = None,
+    ungrouped: bool = False,
+    progress: Progress = silent,
+    say: Callable[[str], None] = lambda text: None,
+) -> Evaluation:
+    """How good a bundle is on labelled images that it has not seen: predictions.csv, evaluation.json, report.html.
+
+    Raises:
+        LeakError: images that the bundle was trained on.
+        DataError: data that cannot be used.
+    """
+    from pneumoscope.runtime.assess import assess
+
+    loaded = bundles.load(bundle)
+    facts = loaded.facts
+    dataset, warnings = read_data(data, facts.recipe.classes, mapping=mapping or {}, ungrouped=ungrouped)
+    seen = [s.file for s in dataset.samples if s.digest[:16] in set(facts.data.seen)]
+    if seen:
+        raise LeakError(
+            f"--data: expected images that the bundle has not seen, found {len(seen)} of {len(dataset)} among those it "
+            f"was trained on ('{seen[0]}' for one). Leave them out, or see the bundle's own out-of-fold evaluation."
+        )
+    for warning in warnings:
+        say(warning)
+    start = time.monotonic()
+    with new_folder(out) as folder:
+        evaluation = assess(loaded, dataset, folder, warnings=warnings, progress=progress)
+        write_json(folder / "evaluation.json", evaluation)
+        run = {"bundle": facts.id, "seconds": f"{time.monotonic() - start:.1f}"}
+        from pneumoscope.report import html
+
+        write_text(folder / "report.html", html.evaluation_report([evaluation], facts.recipe, run=run))
+    return evaluation
+
+
+def verify(bundle: str) -> float:
+    """Check every hash of a bundle and run the check it carries; returns the check's largest difference.
+
+    Raises:
+        IntegrityError: bytes that changed, or another answer.
+    """
+    from pneumoscope.runtime.screen import run_check
+
+    loaded = bundles.load(bundle)
+    loaded.verify()
+    return run_check(loaded)
+
+
+def list_weights(weights_dir: Path | None = None) -> list[dict[str, str]]:
+    """The networks that can start from pretrained weights: name, file wanted, file found or "", origin."""
+    _needs_training_extra("listing weights")
+    from pneumoscope.nets import weights
+
+    return [
+        {
+            "name": row.name,
+            "wanted": f"{row.timm_name}.safetensors",
+            "file": "" if row.file is None else str(row.file),
+            "origin": row.origin,
+        }
+        for row in weights.list_weights(weights_dir)
+    ]
+
+
+def add_weights(name: str, file: Path) -> Path:
+    """Check that a safetensors file fits the network `name` and put it where training finds it.
+
+    Raises:
+        UsageError: an unknown network, or a file that is not safetensors.
+        IntegrityError: tensors of another network.
+    """
+    _needs_training_extra("adding weights")
+    from pneumoscope.nets import weights
+
+    return weights.add_weights(name, file)
+
+
+def _needs_training_extra(what: str) -> None:
+    import importlib.util
+
+    if any(importlib.util.find_spec(name) is None for name in ("torch", "torchvision", "timm", "safetensors")):
+        raise missing_extra(what, "train")

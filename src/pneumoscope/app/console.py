@@ -1,0 +1,79 @@
+"""What the command line says and how: progress bars on a terminal, plain lines elsewhere, errors on one line."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from pneumoscope.core.progress import Progress
+
+# seconds between plain progress lines where there is no terminal
+EVERY = 10.0
+
+
+def say(text: str) -> None:
+    """A line for people, on stderr: stdout is for results."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout."""
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    shown = Table(title=title or None, title_justify="left", header_style="bold", expand=False)
+    for column in columns:
+        shown.add_column(escape(column), overflow="fold")
+    for row in rows:
+        shown.add_row(*(escape(cell) for cell in row))
+    # without a terminal nothing tells the width, and a table that is cut for 80 columns loses what it says
+    width = None if sys.stdout.isatty() else 160
+    Console(width=width, soft_wrap=False).print(shown)
+
+
+@contextlib.contextmanager
+def progress() -> Iterator[Progress]:
+    """A progress function: bars on a terminal, a line every some seconds and at each end elsewhere."""
+    if sys.stderr.isatty():
+        with _bars() as report:
+            yield report
+    else:
+        yield _lines()
+
+
+@contextlib.contextmanager
+def _bars() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+        known = {}
+
+        def report(what: str, done: int, total: int) -> None:
+            if what not in known:
+                known[what] = bars.add_task(what, total=total or None)
+            bars.update(known[what], completed=done)
+            if total and done >= total:
+                bars.remove_task(known.pop(what))
+
+        yield report
+
+
+def _lines() -> Progress:
+    said: dict[str, float] = {}
+
+    def report(what: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        last = said.setdefault(what, now)
+        ended = bool(total) and done >= total
+        if ended or now - last > EVERY:
+            say(f"{what}: {done}" + (f" of {total}" if total else ""))
+            said[what] = now
+
+    return report

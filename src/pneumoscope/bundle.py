@@ -1,0 +1,235 @@
+"""A bundle: a trained method as data, never code.
+
+A folder, or a zip of it: `bundle.json` (all facts, and the SHA-256 of every other file), `graph.onnx`,
+`weights.safetensors`, `README.md` (the model card) and `check/` (a tiny input and its expected output). The bundle's
+id is the digest of bundle.json without the id, so one flipped byte anywhere is found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+from pneumoscope.core.files import new_folder, write_json
+from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.registry import did_you_mean
+from pneumoscope.core.result import Evaluation
+from pneumoscope.core.serial import Mismatch, digest, from_json, to_json
+from pneumoscope.errors import BundleError, IntegrityError
+
+FORMAT = 1
+FACTS = "bundle.json"
+GRAPH = "graph.onnx"
+WEIGHTS = "weights.safetensors"
+CARD = "README.md"
+CHECK_INPUT = "check/input.png"
+CHECK_EXPECTED = "check/expected.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCard:
+    """What a bundle was trained on.
+
+    counts: class -> images. sources: as the manifest's `source` column names them. seen: the first 16 hex digits of
+    each training file's SHA-256, so that an evaluation on the same files is noticed; they say nothing of a patient.
+    """
+
+    n_images: int
+    n_patients: int
+    grouped: bool
+    counts: Mapping[str, int]
+    sources: tuple[str, ...]
+    dataset: str
+    seen: tuple[str, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Precision:
+    """How far a precision's probabilities are from torch's in fp32, on `n_images` images of the training data.
+
+    changed: decisions that differ. validated: the bundle may be run in it.
+    """
+
+    validated: bool
+    largest_difference: float
+    changed: int
+    n_images: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainedWeights:
+    """The weights that training started from, and whose terms therefore matter.
+
+    bn_eps: epsilon of the backbone's BatchNorms, None where it has none; tensors do not say it.
+    """
+
+    name: str
+    digest: str
+    origin: str
+    licence: str
+    bn_eps: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """All that bundle.json says; see the design, section 4.
+
+    threshold: on the positive class's probability; None for argmax. files: path -> SHA-256.
+    explains: name of the layer whose Grad-CAM is an output of the graph.
+    """
+
+    format: int = FORMAT
+    name: str
+    created: str
+    pneumoscope: str
+    recipe: Recipe
+    threshold: float | None
+    precisions: Mapping[str, Precision]
+    explains: str
+    evaluation: Evaluation | None
+    data: DataCard
+    pretrained: PretrainedWeights | None
+    intended_use: str
+    limits: tuple[str, ...]
+    licence: str
+    files: Mapping[str, str] = field(default_factory=dict)
+    id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bundle:
+    """A bundle whose facts are verified; its other files are verified as they are read."""
+
+    path: str
+    facts: Facts
+    members: Mapping[str, bytes | Path]
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file, after its hash is checked.
+
+        Raises:
+            BundleError: the bundle has no such file.
+            IntegrityError: other bytes than those that were hashed.
+        """
+        if name not in self.facts.files:
+            raise BundleError(f"{self.path}: expected a file '{name}' in the bundle, found none.")
+        if name not in self.members:
+            raise _damaged(f"expected the file '{name}' that bundle.json lists, found it missing")
+        member = self.members[name]
+        data = member if isinstance(member, bytes) else member.read_bytes()
+        found = hashlib.sha256(data).hexdigest()
+        if found != self.facts.files[name]:
+            raise _damaged(f"{name}: expected SHA-256 {self.facts.files[name][:16]}, found {found[:16]}")
+        return data
+
+    def verify(self) -> None:
+        """Check every hash, and that no file is missing or added.
+
+        Raises:
+            IntegrityError: the first difference.
+        """
+        for name in self.facts.files:
+            self.read(name)
+        added = sorted(set(self.members) - set(self.facts.files) - {FACTS})
+        if added:
+            raise _damaged(f"expected only the files that bundle.json lists, found '{added[0]}' as well")
+
+
+def save(facts: Facts, files: Mapping[str, bytes], path: Path) -> Bundle:
+    """Write a bundle folder, whole or not at all; fills in the hashes and the id.
+
+    Raises:
+        UsageError: `path` exists and is not empty.
+    """
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
+    facts = dataclasses.replace(facts, files=hashes, id="")
+    facts = dataclasses.replace(facts, id=_id(to_json(facts)))
+    with new_folder(path) as folder:
+        for name, data in files.items():
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+        write_json(folder / FACTS, facts)
+    return load(str(path))
+
+
+def load(name: str) -> Bundle:
+    """The bundle at a folder or zip, or the built-in one of that name.
+
+    Raises:
+        BundleError: no bundle there, or one of a format this version does not read.
+        IntegrityError: a bundle.json that was changed.
+    """
+    path = Path(name)
+    if not path.exists() and name in builtin_names():
+        path = _builtin_folder() / name
+    if path.is_dir():
+        members: dict[str, bytes | Path] = {
+            p.relative_to(path).as_posix(): p for p in sorted(path.rglob("*")) if p.is_file()
+        }
+    elif path.is_file():
+        members = _zip_members(path)
+    else:
+        raise BundleError(
+            f"bundle: expected a folder, a zip or a built-in name, found '{name}'. {did_you_mean(name, builtin_names())}"
+        )
+    if FACTS not in members:
+        raise BundleError(f"{name}: expected a bundle with {FACTS}, found none. Train one, or name a built-in one.")
+    member = members[FACTS]
+    return Bundle(
+        path=name, facts=_facts(name, member if isinstance(member, bytes) else member.read_bytes()), members=members
+    )
+
+
+def builtin_names() -> list[str]:
+    """Names of the bundles that ship with the package."""
+    folder = _builtin_folder()
+    return sorted(p.name for p in folder.iterdir() if (p / FACTS).is_file()) if folder.is_dir() else []
+
+
+def _builtin_folder() -> Path:
+    return Path(str(resources.files("pneumoscope"))) / "builtin"
+
+
+def _zip_members(path: Path) -> dict[str, bytes | Path]:
+    from pneumoscope.io import archive
+
+    with archive.open_archive(path) as opened:
+        names = [info.filename for info in archive.members(opened)]
+        # a folder that was zipped whole stands under its own name
+        tops = [name.removesuffix(FACTS) for name in names if name.rpartition("/")[2] == FACTS]
+        top = tops[0] if len(tops) == 1 else ""
+        return {name.removeprefix(top): archive.read_member(opened, name) for name in names if name.startswith(top)}
+
+
+def _facts(name: str, data: bytes) -> Facts:
+    try:
+        plain = json.loads(data)
+    except ValueError as error:
+        raise _damaged(f"{FACTS}: expected JSON, found {error}") from error
+    found = plain.get("format") if isinstance(plain, dict) else None
+    if found != FORMAT:
+        raise BundleError(
+            f"{name}: expected bundle format {FORMAT}, found {found!r}. Use the pneumoscope that made it."
+        )
+    if plain.get("id") != _id(plain):
+        raise _damaged(f"{FACTS}: expected the content that its id was made from, found it changed")
+    try:
+        return from_json(Facts, plain)
+    except (Mismatch, ValueError) as error:
+        raise BundleError(f"{name}: expected facts that this pneumoscope reads, found others. {error}") from error
+
+
+def _id(plain: Mapping[str, object]) -> str:
+    return digest({k: v for k, v in plain.items() if k != "id"})[:32]
+
+
+def _damaged(what: str) -> IntegrityError:
+    return IntegrityError(f"bundle: {what}. Get the bundle again; do not use this copy.")

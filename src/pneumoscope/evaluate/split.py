@@ -1,0 +1,135 @@
+"""Seeded splits of a dataset's patients (or, as some papers did, of its files), stratified by class.
+
+Test parts of several folds come from scikit-learn; a hold-out and the validation parts are drawn class by class,
+so that each part holds every class and about its share of the files. The order of rows does not matter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import NamedTuple
+
+import numpy as np
+
+from pneumoscope.core.dataset import ClassSet, Dataset, Fold, Split
+from pneumoscope.core.recipe import Protocol
+from pneumoscope.errors import DataError, RecipeError, missing_extra
+
+_FINAL = 1_000_000  # random stream of the final fit; a fold's stream is its number
+
+
+class _Key(NamedTuple):
+    name: str
+    label: str
+    files: int
+
+
+def make_split(dataset: Dataset, protocol: Protocol) -> Split:
+    """Folds of patient keys (unit "group") or of files (unit "image").
+
+    folds >= 2: each key is tested once, by StratifiedGroupKFold or StratifiedKFold. folds == 1: a hold-out of about
+    `test_share` of the files. The validation part is about `val_share` of what remains; empty where that is 0. A
+    patient with files of several classes counts as the one that most of them have.
+
+    Raises:
+        DataError: a class has too few patients (files), or too unequal ones, for every part to hold it.
+        RecipeError: a seed that is not in 0..2^32 - 1.
+        MissingError: scikit-learn is not installed.
+    """
+    keys = _keys(dataset, protocol)
+    tests = [_draw(keys, protocol.test_share, _rng(protocol, 0, part=0))]
+    if protocol.folds > 1:
+        _require(keys, dataset.classes, protocol)
+        tests = _deal(keys, protocol)
+    folds = [_fold(keys, test, dataset.classes, protocol, stream=k) for k, test in enumerate(tests)]
+    return Split(unit=protocol.unit, folds=tuple(folds), dataset=dataset.digest, seed=protocol.seed)
+
+
+def final_split(dataset: Dataset, protocol: Protocol) -> Fold:
+    """The fold of the final fit on all data: nothing tested, about `val_share` of the files to choose the weights.
+
+    Raises:
+        DataError: a class has too few patients (files) to stand in both parts.
+        RecipeError: a seed that is not in 0..2^32 - 1.
+    """
+    return _fold(_keys(dataset, protocol), set(), dataset.classes, protocol, stream=_FINAL)
+
+
+def _keys(dataset: Dataset, protocol: Protocol) -> list[_Key]:
+    """What is parted, sorted by name: each key's most frequent class (the first in a tie) and number of files."""
+    labels: dict[str, Counter[str]] = defaultdict(Counter)
+    for sample in dataset.samples:
+        labels[sample.group if protocol.unit == "group" else sample.file][sample.label] += 1
+    return [
+        _Key(name, max(dataset.classes.names, key=lambda c: count[c]), count.total())
+        for name, count in sorted(labels.items())
+    ]
+
+
+def _rng(protocol: Protocol, stream: int, *, part: int) -> np.random.Generator:
+    if not 0 <= protocol.seed < 2**32:
+        raise RecipeError(f"protocols.{protocol.name}.seed: expected 0..{2**32 - 1}, found {protocol.seed}.")
+    return np.random.default_rng([protocol.seed, stream, part])
+
+
+def _draw(keys: list[_Key], share: float, rng: np.random.Generator) -> set[_Key]:
+    """At random, of each class about `share` of the files; never all keys of a class, and one wherever there are two.
+
+    A key is taken if that brings the number of files nearer to the share, so one big patient cannot overfill a part.
+    """
+    drawn: set[_Key] = set()
+    for label in sorted({k.label for k in keys}):
+        pool = [k for k in keys if k.label == label]
+        pool = [pool[i] for i in rng.permutation(len(pool))]
+        wanted = share * sum(k.files for k in pool)
+        taken: list[_Key] = []
+        have = 0
+        for key in pool:
+            if len(taken) < len(pool) - 1 and abs(have + key.files - wanted) < abs(have - wanted):
+                taken.append(key)
+                have += key.files
+        if not taken and len(pool) > 1:
+            taken = [min(pool, key=lambda k: k.files)]
+        drawn.update(taken)
+    return drawn
+
+
+def _deal(keys: list[_Key], protocol: Protocol) -> list[set[_Key]]:
+    """The test parts of several folds."""
+    try:
+        from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+    except ImportError as error:
+        raise missing_extra("splitting a dataset", "train") from error
+    grouped = protocol.unit == "group"
+    kind = StratifiedGroupKFold if grouped else StratifiedKFold
+    files = [i for i, key in enumerate(keys) for _ in range(key.files)]
+    parts = kind(protocol.folds, shuffle=True, random_state=protocol.seed).split(
+        files, [keys[i].label for i in files], files if grouped else None
+    )
+    return [{keys[files[row]] for row in test} for _, test in parts]
+
+
+def _fold(keys: list[_Key], test: set[_Key], classes: ClassSet, protocol: Protocol, *, stream: int) -> Fold:
+    rest = [k for k in keys if k not in test]
+    val = _draw(rest, protocol.val_share, _rng(protocol, stream, part=1)) if protocol.val_share > 0 else set()
+    parts = {"train": [k for k in rest if k not in val], "val": [k for k in rest if k in val], "test": sorted(test)}
+    wanted = {"train": True, "val": protocol.val_share > 0, "test": stream != _FINAL}
+    for part, members in parts.items():
+        for label in classes.names if wanted[part] else ():
+            if not any(k.label == label for k in members):
+                raise _too_few(keys, label, protocol, "some in every part", f"none for {part} among")
+    return Fold(**{part: tuple(k.name for k in members) for part, members in parts.items()})
+
+
+def _require(keys: list[_Key], classes: ClassSet, protocol: Protocol) -> None:
+    """A test part for each fold needs as many keys of each class."""
+    for label in classes.names:
+        if sum(k.label == label for k in keys) < protocol.folds:
+            raise _too_few(keys, label, protocol, f"at least {protocol.folds} for {protocol.folds} folds", "")
+
+
+def _too_few(keys: list[_Key], label: str, protocol: Protocol, rule: str, found: str) -> DataError:
+    what = "patients" if protocol.unit == "group" else "files"
+    found = f"{found} {sum(k.label == label for k in keys)}".strip()
+    fix = f"Use fewer folds (--set protocols.{protocol.name}.folds=N) or add" if protocol.folds > 1 else "Add"
+    return DataError(f"split: {what} of class '{label}': expected {rule}, found {found}. {fix} {what} of this class.")

@@ -1,0 +1,63 @@
+"""A bundle's network in torch again, for explanations that need gradients."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import torch
+from safetensors.torch import load as from_safetensors
+from torch import Tensor, nn
+
+from pneumoscope import bundle as bundles
+from pneumoscope.bundle import Bundle
+from pneumoscope.core.registry import did_you_mean
+from pneumoscope.errors import IntegrityError, UsageError
+from pneumoscope.explain.cam import grad_cam
+from pneumoscope.nets.build import Net, build, score_seeds
+from pneumoscope.prep import pipeline
+
+
+def rebuild(bundle: Bundle) -> Net:
+    """The bundle's network with its weights, in eval mode.
+
+    Raises:
+        IntegrityError: weights that do not fit the recipe's network.
+    """
+    facts = bundle.facts
+    stage = dataclasses.replace(facts.recipe.stages[-1], init="random")
+    net, _ = build(stage, facts.recipe.classes, input_size=pipeline.input_size(facts.recipe), weights_dir=None, seed=0)
+    if facts.pretrained is not None and facts.pretrained.bn_eps is not None:
+        for module in net.backbone.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eps = facts.pretrained.bn_eps
+    try:
+        net.load_state_dict(from_safetensors(bundle.read(bundles.WEIGHTS)))
+    except RuntimeError as error:
+        raise IntegrityError(
+            f"{bundles.WEIGHTS}: expected the weights of {facts.recipe.title}, found others. {error}"
+        ) from error
+    return net.eval()
+
+
+def layer_cam(bundle: Bundle, pixels: np.ndarray, *, layer: str, target: str) -> np.ndarray:
+    """Grad-CAM grid `[h, w]` of a prepared image `[H, W]` at any layer of the backbone, for the class `target`.
+
+    Raises:
+        UsageError: no such layer.
+    """
+    net = rebuild(bundle)
+    names = [name for name, module in net.backbone.named_modules() if name and not list(module.children())]
+    listed: tuple[str, ...] = getattr(net.backbone, "layers", tuple)()
+    known = dict(net.backbone.named_modules())
+    if layer not in known or not layer:
+        raise UsageError(
+            f"--layer: expected a layer of the network, found '{layer}'. {did_you_mean(layer, [*listed, *names])}"
+        )
+    seeds = score_seeds(net.head.outputs, net.classes)[net.classes.index(target)]
+
+    def score(logits: Tensor) -> Tensor:
+        return logits @ seeds
+
+    x = torch.from_numpy(np.ascontiguousarray(pixels))[None, None]
+    return np.asarray(grad_cam(net, x, f"backbone.{layer}", score)[0])

@@ -1,0 +1,291 @@
+"""One DICOM file into a grey image and the facts that say what it is (PS3.3, PS3.10).
+
+CR, DX and RG become brightness in 0..1, CT becomes Hounsfield units; every other modality is refused. The file
+meta header is walked here and not by pydicom, which would inflate a deflated data set without a bound.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pneumoscope.core.image import AppliedStep, Geometry, Image2D, Modality
+from pneumoscope.core.study import pseudonym
+from pneumoscope.errors import InputError
+from pneumoscope.io import dicom_pixels as px
+from pneumoscope.io.dicom_grey import brightness, padding
+from pneumoscope.io.dicom_values import numbers, text
+from pneumoscope.io.foreign import named, quiet
+from pneumoscope.io.sniff import stray_bytes
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+MAX_INFLATED = 256 * 2**20  # bytes of a deflated data set: twice 50 megapixels of 16 bits
+PIXEL_DATA = 0x7FE00010
+AIR = -1024.0  # HU
+
+_WHOLE = "a whole DICOM image"
+_XRAY = ("CR", "DX", "RG")
+_BY_CLASS: Mapping[str, Modality] = {
+    "1.2.840.10008.5.1.4.1.1.1": "xray",  # Computed Radiography
+    "1.2.840.10008.5.1.4.1.1.1.1": "xray",  # Digital X-Ray, for presentation
+    "1.2.840.10008.5.1.4.1.1.1.1.1": "xray",  # Digital X-Ray, for processing
+    "1.2.840.10008.5.1.4.1.1.2": "ct",
+}
+_HEADERS = (
+    "Modality",
+    "SOPClassUID",
+    "BodyPartExamined",
+    "ViewPosition",
+    "PhotometricInterpretation",
+    "Rows",
+    "Columns",
+    "BitsStored",
+    "Manufacturer",
+    "ManufacturerModelName",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a DICOM file says about itself.
+
+    study_uid, series_uid, sop_uid: "" where absent. patient: pseudonym of PatientID, None where that is empty.
+    view: ViewPosition of an X-ray; "axial", "coronal" or "sagittal" for CT. position: ImagePositionPatient,
+    mm, LPS. orientation: the six numbers of ImageOrientationPatient. series_number, instance: None where absent.
+    headers: keyword -> text, nothing that names a patient.
+    """
+
+    modality: Modality
+    study_uid: str = ""
+    series_uid: str = ""
+    sop_uid: str = ""
+    patient: str | None = None
+    view: str | None = None
+    body_part: str | None = None
+    position: tuple[float, ...] | None = None
+    orientation: tuple[float, ...] | None = None
+    series_number: int | None = None
+    instance: int | None = None
+    localizer: bool = False
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether bytes without the DICM mark are DICOM all the same: a parse finds a SOPClassUID or a Modality."""
+    try:
+        with named("bytes", _WHOLE), _quiet():
+            _parse(data, "bytes", pixels=False)
+    except InputError:
+        return False
+    return True
+
+
+def read_facts(data: bytes, name: str) -> Facts:
+    """The facts of a DICOM file, its pixels not decoded.
+
+    Raises:
+        InputError: no DICOM, damaged, another modality than CR, DX and CT, or no single grey image.
+    """
+    with named(name, _WHOLE), _quiet():
+        ds, _, found = _parse(data, name, pixels=False)
+        facts = _facts(ds, name)
+        px.layout(ds, name)
+        if not found:
+            raise InputError(f"{name}: expected pixel data, found none (or a file cut off before it). Copy it again.")
+    return facts
+
+
+def read_dicom(data: bytes, name: str) -> tuple[Image2D, Facts]:
+    """A DICOM X-ray (float32 [H, W], brightness 0..1, air dark) or CT slice (float32 [H, W], HU).
+
+    Raises:
+        InputError: as `read_facts`, or pixel data that is short, damaged or in an unsupported transfer syntax.
+    """
+    with named(name, _WHOLE), _quiet():
+        ds, syntax, _ = _parse(data, name, pixels=True)
+        facts = _facts(ds, name)
+        shape = px.layout(ds, name)
+        stored = px.stored_values(ds, syntax, shape, name)
+        value = _hounsfield if facts.modality == "ct" else brightness
+        pixels, steps, warnings = value(ds, stored, shape.signed, name)
+        geometry, spacing_step = _geometry(ds, facts)
+        if stray_bytes(data):
+            warnings = (*warnings, "The file meta header is missing, but for one stray byte that was skipped.")
+        image = Image2D(
+            pixels=pixels,
+            unit="HU" if facts.modality == "ct" else "unit",
+            modality=facts.modality,
+            view=facts.view,
+            geometry=geometry,
+            source=name,
+            steps=(*steps, *spacing_step),
+            warnings=warnings,
+        )
+    return image, facts
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Python warnings and pydicom's log off: both quote values, and with them patients."""
+    log = logging.getLogger("pydicom")
+    with quiet():
+        before = log.disabled
+        log.disabled = True
+        try:
+            yield
+        finally:
+            log.disabled = before
+
+
+def _parse(data: bytes, name: str, *, pixels: bool) -> tuple[Dataset, str, bool]:
+    """The data set, its transfer syntax, and whether there is pixel data (read only if `pixels`)."""
+    from pydicom.filereader import read_dataset
+
+    syntax, at = _meta(data)
+    if syntax == px.DEFLATED:
+        data, at = _inflate(data[at:], name), 0
+    found = False
+
+    def stop(tag: int, vr: str | None, length: int) -> bool:
+        nonlocal found
+        found = found or tag == PIXEL_DATA
+        return not pixels and tag >= PIXEL_DATA
+
+    file = io.BytesIO(data)
+    file.seek(at)
+    ds = read_dataset(file, syntax == px.IMPLICIT, syntax != px.BIG_ENDIAN, stop_when=stop)
+    if not text(ds, "SOPClassUID") and not text(ds, "Modality"):
+        raise InputError(
+            f"{name}: expected DICOM with a SOPClassUID or a Modality, found neither. Copy the file again."
+        )
+    return ds, syntax, found
+
+
+def _meta(data: bytes) -> tuple[str, int]:
+    """The transfer syntax, and where the data set begins (PS3.10 7.1); guessed where the file does not say."""
+    at = 132 if data[128:132] == b"DICM" else stray_bytes(data)
+    syntax = ""
+    while data[at : at + 2] == b"\2\0" and at + 8 <= len(data):
+        element, vr = data[at + 2 : at + 4], data[at + 4 : at + 6]
+        wide = vr in (b"OB", b"OW", b"UN", b"UT", b"SQ")
+        explicit = vr.isalpha() and vr.isupper()
+        start = at + (12 if wide else 8)
+        if wide:
+            length = int.from_bytes(data[at + 8 : at + 12], "little")
+        else:
+            length = int.from_bytes(data[at + 6 : at + 8] if explicit else data[at + 4 : at + 8], "little")
+        if element == b"\x10\0":
+            syntax = data[start : start + length].rstrip(b"\0 ").decode("ascii", "replace")
+        at = start + length
+    return syntax or _guess(data[at : at + 8]), at
+
+
+def _guess(element: bytes) -> str:
+    if not (element[4:6].isalpha() and element[4:6].isupper()):
+        return px.IMPLICIT
+    return px.EXPLICIT if element[1:2] == b"\0" else px.BIG_ENDIAN
+
+
+def _inflate(data: bytes, name: str) -> bytes:
+    engine = zlib.decompressobj(-zlib.MAX_WBITS)
+    whole = engine.decompress(data, MAX_INFLATED)
+    if engine.unconsumed_tail:
+        raise InputError(
+            f"{name}: expected a deflated data set of at most {MAX_INFLATED // 2**20} MiB, found more. "
+            "Export the image uncompressed."
+        )
+    if not engine.eof:
+        raise InputError(f"{name}: expected a whole deflated data set, found one cut off. Copy the file again.")
+    return whole
+
+
+def _facts(ds: Dataset, name: str) -> Facts:
+    modality = _modality(ds, name)
+    position, orientation = numbers(ds, "ImagePositionPatient"), numbers(ds, "ImageOrientationPatient")
+    plane = _plane(orientation) if len(orientation) == 6 else None
+    identifier = str(ds.get("PatientID") or "").strip()
+    return Facts(
+        modality=modality,
+        study_uid=text(ds, "StudyInstanceUID"),
+        series_uid=text(ds, "SeriesInstanceUID"),
+        sop_uid=text(ds, "SOPInstanceUID"),
+        patient=pseudonym(identifier) if identifier else None,
+        view=plane if modality == "ct" else text(ds, "ViewPosition").upper() or None,
+        body_part=text(ds, "BodyPartExamined").upper() or None,
+        position=position if len(position) == 3 else None,
+        orientation=orientation if len(orientation) == 6 else None,
+        series_number=_whole(ds, "SeriesNumber"),
+        instance=_whole(ds, "InstanceNumber"),
+        localizer="LOCALIZER" in [str(t).strip() for t in ds.get("ImageType") or ()],
+        headers={key: text(ds, key) for key in _HEADERS if text(ds, key)},
+    )
+
+
+def _modality(ds: Dataset, name: str) -> Modality:
+    stated, kind = text(ds, "Modality").upper(), text(ds, "SOPClassUID")
+    if stated in _XRAY:
+        return "xray"
+    if stated == "CT":
+        return "ct"
+    if not stated and kind in _BY_CLASS:
+        return _BY_CLASS[kind]
+    found = stated[:16] or f"none, of SOP class {kind or 'none'}"
+    raise InputError(f"{name}, Modality: expected CR, DX or CT, found {found}. Give a chest X-ray or a chest CT.")
+
+
+def _whole(ds: Dataset, keyword: str) -> int | None:
+    value = numbers(ds, keyword)
+    return int(value[0]) if value else None
+
+
+def _plane(orientation: tuple[float, ...]) -> str:
+    normal = np.abs(np.cross(orientation[:3], orientation[3:]))
+    return ("sagittal", "coronal", "axial")[int(normal.argmax())]
+
+
+def _hounsfield(
+    ds: Dataset, stored: np.ndarray, signed: bool, name: str
+) -> tuple[np.ndarray, tuple[AppliedStep, ...], tuple[str, ...]]:
+    """Stored values [H, W] as HU (PS3.3 C.8.2.1); padding becomes air."""
+    slope, intercept = numbers(ds, "RescaleSlope"), numbers(ds, "RescaleIntercept")
+    if not slope or not intercept or slope[0] == 0:
+        raise InputError(
+            f"{name}, RescaleSlope and RescaleIntercept: expected numbers that give Hounsfield units, found none. "
+            "Export the original CT slice."
+        )
+    hu = stored.astype(np.float32) * np.float32(slope[0]) + np.float32(intercept[0])
+    steps: tuple[AppliedStep, ...] = (AppliedStep(name="rescale", args={"slope": slope[0], "intercept": intercept[0]}),)
+    pad = padding(ds, stored, signed)
+    if pad is not None:
+        hu[pad] = AIR
+        steps = (*steps, AppliedStep(name="padding", args={"pixels": int(pad.sum()), "to": AIR}))
+    unit = text(ds, "RescaleType").upper()
+    odd = not unit.startswith(("HU", "HOUN")) and unit not in ("", "US")
+    return hu, steps, (f"RescaleType is {unit[:16]}; values were taken as Hounsfield units.",) if odd else ()
+
+
+def _geometry(ds: Dataset, facts: Facts) -> tuple[Geometry | None, tuple[AppliedStep, ...]]:
+    """Spacing and place; None where the file has no usable spacing. `ImagerPixelSpacing` is recorded as a step."""
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        spacing = numbers(ds, keyword)
+        if len(spacing) == 2 and min(spacing) > 0:
+            break
+    else:
+        return None, ()
+    place = facts.position if facts.modality == "ct" and facts.orientation else None
+    geometry = Geometry(
+        spacing_mm=spacing,
+        origin_mm=(place[0], place[1], place[2]) if place else None,
+        direction=facts.orientation if place else None,
+        frame_of_reference=text(ds, "FrameOfReferenceUID") or None,
+    )
+    return geometry, (AppliedStep(name="spacing", args={"from": keyword}),) if keyword != "PixelSpacing" else ()

@@ -1,0 +1,200 @@
+"""The stored values of one DICOM image, whatever its transfer syntax (PS3.5 8 and annexes A, G).
+
+Uncompressed and RLE data are read here, JPEG, JPEG-LS and JPEG 2000 by GDCM through pydicom. Every size in the
+header, and in the compressed stream itself, is checked before memory is taken for it.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from pneumoscope.errors import InputError
+from pneumoscope.io.foreign import check_size
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+IMPLICIT = "1.2.840.10008.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+DEFLATED = "1.2.840.10008.1.2.1.99"
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+RLE = "1.2.840.10008.1.2.5"
+JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91))
+NATIVE = frozenset((IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN))
+
+_AGAIN = "Export the image again."
+
+
+class Layout(NamedTuple):
+    """How stored values lie in their bytes (PS3.3 C.7.6.3)."""
+
+    rows: int
+    columns: int
+    allocated: int
+    stored: int
+    high: int
+    signed: bool
+
+
+def layout(ds: Dataset, name: str) -> Layout:
+    """The layout of one grey image.
+
+    Raises:
+        InputError: colour, several frames, or sizes and bits that no grey image has.
+    """
+
+    def number(keyword: str, default: int | None = None) -> int:
+        value = ds.get(keyword)
+        if value in (None, ""):
+            value = default
+        if not isinstance(value, int):
+            raise InputError(
+                f"{name}, {keyword}: expected a number, found {'none' if value is None else 'no number'}. {_AGAIN}"
+            )
+        return int(value)
+
+    if number("NumberOfFrames", 1) != 1:
+        raise InputError(f"{name}, NumberOfFrames: expected 1, found {ds.NumberOfFrames}. Export single images.")
+    grey = str(ds.get("PhotometricInterpretation") or "none").strip()
+    if grey not in ("MONOCHROME1", "MONOCHROME2") or number("SamplesPerPixel", 1) != 1:
+        raise InputError(
+            f"{name}, PhotometricInterpretation: expected MONOCHROME1 or MONOCHROME2, found {grey[:16]}. "
+            "Give the original image, not a screenshot of it."
+        )
+    rows, columns = number("Rows"), number("Columns")
+    check_size(name, rows, columns)
+    allocated = number("BitsAllocated")
+    stored = number("BitsStored", allocated)
+    high = number("HighBit", stored - 1)
+    if allocated not in (8, 16) or not 1 <= stored <= high + 1 <= allocated:
+        raise InputError(
+            f"{name}, BitsAllocated/BitsStored/HighBit: expected 8 or 16 bits that hold those stored, "
+            f"found {allocated}/{stored}/{high}. {_AGAIN}"
+        )
+    return Layout(rows, columns, allocated, stored, high, number("PixelRepresentation", 0) == 1)
+
+
+def stored_values(ds: Dataset, syntax: str, shape: Layout, name: str) -> np.ndarray:
+    """Stored values as integers [H, W], sign and unused bits cleared up.
+
+    Raises:
+        InputError: an unsupported transfer syntax, or pixel data that is short or damaged.
+    """
+    value = ds.get("PixelData")
+    if not value:
+        raise InputError(f"{name}: expected pixel data, found none (or a file cut off before it). {_AGAIN}")
+    if syntax in NATIVE:
+        return _bits(_native(ds, value, syntax, shape, name), shape)
+    if syntax == RLE:
+        return _bits(_rle(_frame(value), shape, name), shape)
+    if syntax in JPEG:
+        return _jpeg(ds, _frame(value), syntax, shape, name)
+    raise InputError(
+        f"{name}, transfer syntax: expected uncompressed, RLE, JPEG, JPEG-LS or JPEG 2000, found {syntax[:64]}. "
+        "Export the image uncompressed."
+    )
+
+
+def _native(ds: Dataset, value: bytes, syntax: str, shape: Layout, name: str) -> np.ndarray:
+    size = shape.rows * shape.columns * shape.allocated // 8
+    if len(value) < size:
+        raise InputError(f"{name}, pixel data: expected {size:,} bytes, found {len(value):,}. Copy the file again.")
+    big = syntax == BIG_ENDIAN
+    if big and shape.allocated == 8 and ds["PixelData"].VR == "OW":  # bytes are swapped within words (PS3.5 8.1.2)
+        value = np.frombuffer(value[: len(value) // 2 * 2], ">u2").astype("<u2").tobytes()
+    kind = np.dtype("u1" if shape.allocated == 8 else ">u2" if big else "<u2")
+    flat = np.frombuffer(value, kind, count=shape.rows * shape.columns)
+    return flat.astype(kind.newbyteorder("=")).reshape(shape.rows, shape.columns)
+
+
+def _bits(values: np.ndarray, shape: Layout) -> np.ndarray:
+    """The stored bits alone, as numbers: what lies above (overlays) and below them is shifted out."""
+    values = values << (shape.allocated - 1 - shape.high)
+    if shape.signed:
+        values = values.view(np.dtype(f"i{shape.allocated // 8}"))
+    return values >> (shape.allocated - shape.stored)
+
+
+def _frame(value: bytes) -> bytes:
+    from pydicom.encaps import get_frame
+
+    return get_frame(value, 0, number_of_frames=1)
+
+
+def _rle(frame: bytes, shape: Layout, name: str) -> np.ndarray:
+    """PackBits segments, most significant byte first (PS3.5 annex G), unpacked by Pillow, which stops at the size."""
+    from PIL import Image
+
+    count, size = shape.allocated // 8, shape.rows * shape.columns
+    header = struct.unpack("<16I", frame[:64])
+    if header[0] != count:
+        raise InputError(f"{name}, RLE pixel data: expected {count} segments, found {header[0]}. {_AGAIN}")
+    edges = (*header[1 : count + 1], len(frame))
+    values = np.zeros(size, np.dtype(f"u{count}"))
+    for start, end in pairwise(edges):
+        plane = Image.frombytes("L", (size, 1), frame[start:end], "packbits", "L")
+        values = (values << 8) | np.asarray(plane).ravel() if count == 2 else np.asarray(plane).ravel()
+    return values.reshape(shape.rows, shape.columns)
+
+
+def _jpeg(ds: Dataset, frame: bytes, syntax: str, shape: Layout, name: str) -> np.ndarray:
+    from pydicom.pixels.decoders.base import get_decoder
+
+    rows, columns, channels, bits = _stream(frame)
+    if (rows, columns, channels) != (shape.rows, shape.columns, 1) or bits > shape.allocated:
+        raise InputError(
+            f"{name}, compressed pixel data: expected {shape.columns} x {shape.rows} x 1 in {shape.allocated} bits as "
+            f"in the header, found {columns} x {rows} x {channels} in {bits} bits. {_AGAIN}"
+        )
+    if not frame.rstrip(b"\0").endswith(b"\xff\xd9"):
+        raise InputError(f"{name}, compressed pixel data: expected an end marker, found none. Copy the file again.")
+    if syntax.endswith(".51") and bits > 8:
+        raise InputError(
+            f"{name}, transfer syntax: expected JPEG Extended of 8 bits, found {bits} bits, which the free decoders "
+            "lack. Export the image uncompressed."
+        )
+    with _gdcm_quiet():
+        return np.asarray(get_decoder(syntax).as_array(ds, index=0, raw=True, decoding_plugin="gdcm")[0])
+
+
+def _stream(frame: bytes) -> tuple[int, int, int, int]:
+    """Rows, columns, channels and bits that a compressed stream itself states; zeros where it states none.
+
+    A decoder takes memory for the size in the stream, which need not be the one in the DICOM header.
+    """
+    siz = frame[:512].find(b"\xff\x4f\xff\x51")  # JPEG 2000: SOC, SIZ (ITU-T T.800 A.5.1)
+    if siz >= 0 and len(frame) > siz + 43:
+        x, y, x0, y0 = struct.unpack_from(">4I", frame, siz + 8)
+        return y - y0, x - x0, int.from_bytes(frame[siz + 40 : siz + 42], "big"), (frame[siz + 42] & 0x7F) + 1
+    at = 2
+    while frame[:2] == b"\xff\xd8" and at + 10 <= len(frame) and frame[at] == 0xFF:
+        marker = frame[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # SOF (ITU-T T.81 B.2.2)
+            bits, rows, columns, channels = struct.unpack_from(">BHHB", frame, at + 4)
+            return rows, columns, channels, bits
+        else:
+            at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+    return 0, 0, 0, 0
+
+
+@contextmanager
+def _gdcm_quiet() -> Iterator[None]:
+    """GDCM's own messages off, which would go to stderr, and on again as they were."""
+    import gdcm
+
+    warned, failed = gdcm.Trace.GetWarningFlag(), gdcm.Trace.GetErrorFlag()
+    gdcm.Trace.SetWarning(False)
+    gdcm.Trace.SetError(False)
+    try:
+        yield
+    finally:
+        gdcm.Trace.SetWarning(warned)
+        gdcm.Trace.SetError(failed)

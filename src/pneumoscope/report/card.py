@@ -1,0 +1,141 @@
+"""The model card of a bundle in Markdown, under the headings of Mitchell et al. 2019, "Model cards".
+
+It becomes the bundle's README.md. All text that came from elsewhere is escaped; there is no patient in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from pneumoscope.bundle import Facts
+from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.result import Evaluation, Interval
+from pneumoscope.report import words
+
+
+def model_card(facts: Facts) -> str:
+    """The card as Markdown, with a final newline."""
+    sections = {
+        "Details": _details(facts),
+        "Intended use": _plain(facts.intended_use),
+        "Out-of-scope use": _out_of_scope(facts.recipe),
+        "Training data": _training_data(facts),
+        "Evaluation": _evaluation(facts.evaluation, facts.recipe),
+        "Decision and threshold": _plain(words.decision_rule(facts.threshold, facts.recipe.classes)),
+        "Precisions": _precisions(facts),
+        "Explanation": _explanation(facts),
+        "Limits": _list([_plain(text) for text in facts.limits]) or "None are stated, which does not mean none.",
+        "Licence": _plain(facts.licence),
+        "How to use": _use(),
+        "How it was trained": _training(facts),
+    }
+    text = f"# {_plain(facts.name)}\n\n{words.DISCLAIMER}\n"
+    return text + "".join(f"\n## {title}\n\n{body}\n" for title, body in sections.items())
+
+
+def _details(facts: Facts) -> str:
+    recipe = facts.recipe
+    return _list(
+        [
+            f"Tells apart: {_plain(', '.join(recipe.classes.names))}",
+            f"Reads: {_plain(_modalities(recipe))}",
+            f"Method: {_plain(recipe.title)}, after {_plain(words.citation(recipe.paper))}",
+            f"Made {_plain(facts.created)} with pneumoscope {_plain(facts.pneumoscope)}",
+        ]
+    )
+
+
+def _out_of_scope(recipe: Recipe) -> str:
+    return _list(
+        [
+            "Diagnosis, triage, or any other decision about a patient.",
+            f"Anything but {_plain(_modalities(recipe))} of the chest, and any finding but those named above.",
+            "Patients unlike those it was trained on, before it was evaluated on such.",
+        ]
+    )
+
+
+def _training_data(facts: Facts) -> str:
+    data = facts.data
+    found = [
+        words.trained_on(data),
+        f"Classes: {_plain(words.counts(data.counts))}.",
+        f"Sources: {_plain(', '.join(data.sources)) or 'not named'}.",
+        f"Digest of the data: `{_code(data.dataset)}`.",
+    ]
+    if data.left_out:
+        found.insert(2, f"Left out, since no class stands for the label: {_plain(words.counts(data.left_out))}.")
+    return _list(found)
+
+
+def _evaluation(evaluation: Evaluation | None, recipe: Recipe) -> str:
+    if evaluation is None:
+        return "It was never evaluated: how far its answers can be trusted is unknown."
+    size = f"{words.plural(evaluation.n_images, 'image')}, {words.plural(evaluation.n_patients, 'patient')}."
+    rows = ["| metric | class | value | 95 % interval over patients |", "| --- | --- | ---: | ---: |"]
+    for name, found in evaluation.metrics.items():
+        by_class: Mapping[str, Interval] = {"": found} if isinstance(found, Interval) else found
+        for one, value in by_class.items():
+            figure, _, bounds = words.interval(value).partition(" (")
+            rows.append(f"| {_plain(words.metric_title(name))} | {_plain(one)} | {figure} | {bounds.rstrip(')')} |")
+    parts = [
+        f"{words.protocol_title(evaluation.protocol)}. {words.parting(evaluation, recipe)} {size}",
+        _list([f"**{_plain(text)}**" for text in (*words.grave(evaluation), *evaluation.warnings)]),
+        "\n".join(rows),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _precisions(facts: Facts) -> str:
+    rows = [
+        "| precision | may be used | largest difference of a probability | decisions changed | images |",
+        "| --- | --- | ---: | ---: | ---: |",
+    ]
+    for name, p in facts.precisions.items():
+        use = "yes" if p.validated else "no"
+        rows.append(f"| {_plain(name)} | {use} | {p.largest_difference:.1e} | {p.changed} | {p.n_images} |")
+    return "\n".join(["Against PyTorch in fp32:\n", *rows])
+
+
+def _explanation(facts: Facts) -> str:
+    return (
+        f"Grad-CAM at the layer `{_code(facts.explains)}`, computed by the graph itself. It shows what the network "
+        "used, coarsely; it does not outline disease, and does not show that the answer is right."
+    )
+
+
+def _use() -> str:
+    return "```\npneumoscope predict BUNDLE image.png --out DIR --explain\npneumoscope bundle verify BUNDLE\n```"
+
+
+def _training(facts: Facts) -> str:
+    recipe = facts.recipe
+    stages = [
+        _plain(
+            f"Stage {s.name}: {s.net}, from {s.init}, trains {s.trainable}, {s.loss.replace('_', ' ')}, "
+            f"{s.optim.name} at {s.optim.lr:g}, {words.plural(s.epochs, 'epoch')}, batch {s.batch}, seed {s.seed}."
+        )
+        for s in recipe.stages
+    ]
+    whole = f"Recipe `{_code(recipe.title)}`, digest `{recipe.digest}`; every field is in `bundle.json`."
+    return _list([whole, *stages, _plain(words.origin(facts))])
+
+
+def _modalities(recipe: Recipe) -> str:
+    return " and ".join({"xray": "X-rays", "ct": "CT"}[m] for m in recipe.modalities)
+
+
+def _list(items: list[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it stands: one line, no markup, no HTML, no control characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return re.sub(r"([\\`*_\[\]<>|#~])", r"\\\1", line)
+
+
+def _code(text: str) -> str:
+    """Text for a code span: it can neither end the span nor leave the line."""
+    return "".join(c for c in text if c.isprintable() and c not in "`|")

@@ -1,0 +1,102 @@
+"""Pictures of a study: the grey image, where the network looked, and both together; OpenCV and numpy only.
+
+The heat map is turbo (Mikhailov 2019) with an opacity that rises with the map, so that what does not count stays
+plain grey. A CT image in HU is shown through the lung window: centre -600 HU, width 1500 HU.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from pneumoscope.core.image import Image2D
+from pneumoscope.core.result import Explanation
+from pneumoscope.prep import intensity
+
+LONG_SIDE = 1024
+# a map has some 7 x 7 to 19 x 19 cells of its own: more pixels than this show nothing more
+HEAT_SIDE = 224
+OPACITY = 0.45
+JPEG_QUALITY = 88
+
+
+def grey(image: Image2D, *, long_side: int = LONG_SIDE) -> np.ndarray:
+    """The image as it is shown: uint8 `[h, w]`, shrunk (never enlarged) to `long_side` pixels at most."""
+    pixels = intensity.window(image, center_hu=-600.0, width_hu=1500.0).pixels
+    shown: np.ndarray = np.round(np.clip(_shrunk(pixels, long_side), 0, 1) * 255).astype(np.uint8)
+    return shown
+
+
+def heat(values: np.ndarray) -> np.ndarray:
+    """A map in 0..1 `[h, w]` -> uint8 RGBA `[h, w, 4]`, fully transparent at 0 and opaque from 0.6 up."""
+    import cv2
+
+    level = np.clip(values, 0, 1)
+    colours = cv2.applyColorMap(np.round(level * 255).astype(np.uint8), cv2.COLORMAP_TURBO)
+    alpha = np.round(np.clip(level / 0.6, 0, 1) * 255).astype(np.uint8)
+    return np.dstack([colours[..., ::-1], alpha])
+
+
+def image_png(image: Image2D) -> bytes:
+    """The grey image as an 8-bit PNG, `LONG_SIDE` pixels at most."""
+    return _encoded(".png", grey(image))
+
+
+def image_jpeg(image: Image2D, *, long_side: int = LONG_SIDE) -> bytes:
+    """The grey image as a JPEG, for a report that must stay small."""
+    return _encoded(".jpg", grey(image, long_side=long_side))
+
+
+def heat_png(explanation: Explanation) -> bytes:
+    """The map alone as an RGBA PNG of the image's aspect, `HEAT_SIDE` pixels at most, to lay over the image."""
+    return _encoded(".png", heat(_shrunk(explanation.map, HEAT_SIDE)))
+
+
+def map_png(explanation: Explanation) -> bytes:
+    """The map itself in the pixels of the source image: 16-bit grey PNG `[H, W]`, 65535 for 1."""
+    return _encoded(".png", np.round(np.clip(explanation.map, 0, 1) * 65535).astype(np.uint16))
+
+
+def scale_png() -> bytes:
+    """The colour scale of the map, low at the left: RGBA PNG, 1 x 128 pixels."""
+    return _encoded(".png", heat(np.linspace(0, 1, 128, dtype=np.float32)[np.newaxis]))
+
+
+def overlay_png(image: Image2D, explanation: Explanation | None) -> bytes:
+    """Image and map together as an RGB PNG, `LONG_SIDE` pixels at most; the plain image where the map is 0 or None.
+
+    Raises:
+        ValueError: a map that is not in the pixels of the image.
+    """
+    shown = grey(image)
+    colour = np.repeat(shown[..., np.newaxis], 3, axis=2)
+    if explanation is not None:
+        if explanation.map.shape != image.shape:
+            raise ValueError(f"map: expected the image's shape {image.shape}, found {explanation.map.shape}.")
+        over = heat(_shrunk(explanation.map, LONG_SIDE))
+        alpha = over[..., 3:] / 255 * OPACITY
+        colour = np.round(colour * (1 - alpha) + over[..., :3] * alpha).astype(np.uint8)
+    return _encoded(".png", colour)
+
+
+def _shrunk(pixels: np.ndarray, long_side: int) -> np.ndarray:
+    import cv2
+
+    h, w = pixels.shape
+    scale = long_side / max(h, w)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(w * scale)), max(1, round(h * scale))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+
+def _encoded(suffix: Literal[".png", ".jpg"], pixels: np.ndarray) -> bytes:
+    """uint8 or uint16 `[h, w]`, or uint8 RGB or RGBA -> the bytes of a file."""
+    import cv2
+
+    if pixels.ndim == 3:
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR)
+    options = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY] if suffix == ".jpg" else []
+    _, data = cv2.imencode(suffix, pixels, options)
+    return data.tobytes()

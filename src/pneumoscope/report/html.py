@@ -1,0 +1,173 @@
+"""Reports as one HTML file each: no outside reference, readable without a script, escaped throughout.
+
+Images are data: URIs. A Content-Security-Policy (W3C CSP Level 3) allows the file's own style and script by their
+hash and nothing else, so that what slipped past the escaping could still not run or call out.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from pneumoscope.bundle import Facts
+from pneumoscope.core.dataset import ClassSet
+from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.result import Evaluation, Prediction
+from pneumoscope.report import charts, figures, tables, words
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from pneumoscope.runtime.screen import Screened
+
+# beyond this many studies a report holds thumbnails only: 200 studies stay below 40 MB
+DETAILED = 50
+THUMBNAIL = 88
+
+
+def screening_report(screened: Sequence[Screened], facts: Facts, *, title: str = "Chest images, screened") -> str:
+    """The report on what one bundle answered for some studies: one HTML file.
+
+    All studies stand in the table at the top, the first `DETAILED` are shown in full.
+    """
+    classes = facts.recipe.classes
+    studies = [_study(i, s, classes, full=i < DETAILED) for i, s in enumerate(screened)]
+    return _render(
+        "screening.html.j2",
+        title=title,
+        studies=studies,
+        detailed=DETAILED,
+        tally=_tally(screened, classes),
+        scale=_uri("image/png", figures.scale_png()),
+        opacity=round(100 * figures.OPACITY),
+        facts=facts,
+        threshold=facts.threshold,
+        positive=classes.positive,
+        headline=charts.whiskers(facts.evaluation) if facts.evaluation else [],
+        grave=words.grave(facts.evaluation) if facts.evaluation else [],
+    )
+
+
+def evaluation_report(evaluations: Sequence[Evaluation], recipe: Recipe, *, run: Mapping[str, str]) -> str:
+    """The report on how good a method was: one HTML file; several evaluations stand side by side.
+
+    recipe: the resolved recipe, or one with the protocols of all evaluations. run: what the environment was, name ->
+    text.
+    """
+    return _render(
+        "evaluation.html.j2",
+        title=f"Evaluation of {recipe.title}",
+        recipe=recipe,
+        panels=[_panel(e, recipe) for e in evaluations],
+        metrics=tables.metric_rows(evaluations),
+        paper=tables.paper_rows(evaluations),
+        paper_note=tables.paper_note(evaluations, recipe),
+        fields=tables.recipe_rows(recipe),
+        run=run,
+        side=charts.SIDE,
+    )
+
+
+def _study(i: int, screened: Screened, classes: ClassSet, *, full: bool) -> dict[str, Any]:
+    p, image, explanation = screened.prediction, screened.image, screened.explanation
+    empty = explanation is not None and not explanation.map.any()
+    shown = image is not None and full
+    drawn = shown and explanation is not None and not empty
+    return {
+        "id": f"study-{i + 1}",
+        "full": full,
+        "p": p,
+        "verdict": words.verdict(p, classes),
+        "kind": _kind(p, classes),
+        "bars": _bars(p, classes),
+        "image": image,
+        "picture": _uri("image/jpeg", figures.image_jpeg(image)) if image is not None and full else None,
+        "thumbnail": _uri("image/jpeg", figures.image_jpeg(image, long_side=THUMBNAIL)) if image is not None else None,
+        "heat": _uri("image/png", figures.heat_png(explanation)) if drawn and explanation is not None else None,
+        "explanation": explanation,
+        "nothing": empty,
+    }
+
+
+def _kind(p: Prediction, classes: ClassSet) -> str:
+    if not p.accepted:
+        return "refused"
+    return "positive" if p.decision == classes.positive else "negative"
+
+
+def _bars(p: Prediction, classes: ClassSet) -> list[dict[str, Any]]:
+    """One bar a class, in the model's order; the threshold stands on the positive class's."""
+    return [
+        {
+            "name": name,
+            "text": words.probability(p.probabilities[name]),
+            "width": round(100 * p.probabilities[name], 2),
+            "decided": name == p.decision,
+            "mark": min(100.0, round(100 * p.threshold, 2))
+            if p.threshold is not None and name == classes.positive
+            else None,
+        }
+        for name in classes.names
+        if name in p.probabilities
+    ]
+
+
+def _tally(screened: Sequence[Screened], classes: ClassSet) -> list[tuple[str, str, int]]:
+    """Kind, words and number of each answer that occurs, the positive ones first."""
+    found: dict[tuple[str, str], int] = {}
+    for s in screened:
+        key = _kind(s.prediction, classes), words.verdict(s.prediction, classes)
+        found[key] = found.get(key, 0) + 1
+    order = ["positive", "negative", "refused"]
+    return [(kind, text, n) for (kind, text), n in sorted(found.items(), key=lambda x: (order.index(x[0][0]), x[0][1]))]
+
+
+def _panel(e: Evaluation, recipe: Recipe) -> dict[str, Any]:
+    return {
+        "title": words.protocol_title(e.protocol),
+        "e": e,
+        "parting": words.parting(e, recipe),
+        "grave": words.grave(e),
+        "headline": charts.whiskers(e),
+        "confusion": tables.confusion_rows(e),
+        "roc": charts.roc(e),
+        "reliability": charts.dots(e.reliability),
+        "judged": f"probability of {recipe.classes.positive or recipe.classes.names[-1]}"
+        if len(e.classes) == 2
+        else "highest probability",
+    }
+
+
+def _uri(mime: str, data: bytes) -> str:
+    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
+
+
+@functools.cache
+def _environment() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    env = Environment(
+        loader=PackageLoader("pneumoscope", "report/templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in ("style.css", "report.js"):
+        text = (resources.files("pneumoscope.report") / "templates" / name).read_text(encoding="utf-8")
+        key = name.partition(".")[0]
+        env.globals[key] = text
+        env.globals[f"{key}_hash"] = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+    env.globals["words"] = words
+    env.globals["disclaimer"] = words.DISCLAIMER
+    return env
+
+
+def _render(template: str, **values: Any) -> str:
+    text = _environment().get_template(template).render(values)
+    # a file name that is not UTF-8 reaches Python with lone surrogates, which no file can be written with
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

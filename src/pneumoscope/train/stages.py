@@ -1,0 +1,163 @@
+"""A recipe's stages, fitted one after the other on one fold."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pneumoscope.core.dataset import Dataset
+from pneumoscope.core.progress import Progress
+from pneumoscope.core.recipe import Recipe, Stage
+from pneumoscope.errors import RecipeError
+from pneumoscope.nets.build import Net, build, choose_trainable, probabilities
+from pneumoscope.nets.weights import WeightsUsed
+from pneumoscope.train import loop
+from pneumoscope.train.checkpoint import load_tensors, save_tensors
+from pneumoscope.train.features import cached_features
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bench:
+    """What every fold of a run shares.
+
+    images: prepared, float32 `[N, H, W]`. cache: folder of cached features. known: features of this run by the
+    digest of the backbone that made them.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    images: np.ndarray
+    cache: Path
+    weights_dir: Path | None
+    progress: Progress
+    known: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> Tensor:
+        """int64 `[N]`, the class of each sample."""
+        classes = self.dataset.classes
+        return torch.tensor([classes.index(s.label) for s in self.dataset.samples])
+
+    def take(self, positions: np.ndarray) -> Tensor:
+        """Prepared images as `[n, 1, H, W]`."""
+        x = torch.from_numpy(np.ascontiguousarray(self.images[positions])).unsqueeze(1)
+        return x.contiguous(memory_format=torch.channels_last)
+
+
+def fit_stages(
+    bench: Bench, train: list[int], val: list[int], folder: Path, *, fold: int, what: str
+) -> tuple[Net, WeightsUsed | None]:
+    """Fit every stage on one fold, skipping those whose weights lie in `folder`; returns the last one's network.
+
+    Raises:
+        RecipeError: a stage that single images cannot train.
+    """
+    net: Net | None = None
+    used = None
+    for stage in bench.recipe.stages:
+        if stage.level not in ("image", "slice"):
+            raise RecipeError(f"stages.{stage.name}.level: expected 'image' or 'slice', found '{stage.level}'.")
+        net, used = _start(bench, stage, folder)
+        frozen = choose_trainable(net, stage)
+        done = folder / f"{stage.name}.safetensors"
+        if not done.exists():
+            _fit(bench, net, stage, frozen, train, val, folder, fold=fold, what=f"{what}, {stage.name}")
+        loop.overlay(net, load_tensors(done)[0])
+    if net is None:
+        raise RecipeError(f"{bench.recipe.name}: expected at least one stage, found none.")
+    return net.eval(), used
+
+
+def predict(bench: Bench, net: Net, positions: list[int]) -> np.ndarray:
+    """Probabilities `[n, K]` of the samples at `positions`, in fp32."""
+    stage = bench.recipe.stages[-1]
+    at = np.asarray(positions, dtype=np.int64)
+    if _on_features(stage):
+        logits = loop.logits_of(net.head, _features(bench, net, stage).__getitem__, at, stage.batch)
+    else:
+        logits = loop.logits_of(net, bench.take, at, stage.batch)
+    return probabilities(logits, bench.dataset.classes).numpy()
+
+
+def _fit(
+    bench: Bench,
+    net: Net,
+    stage: Stage,
+    frozen: list[nn.Module],
+    train: list[int],
+    val: list[int],
+    folder: Path,
+    *,
+    fold: int,
+    what: str,
+) -> None:
+    on_features = _on_features(stage)
+    net.to(memory_format=torch.channels_last)
+    task = loop.Task(
+        model=net.head if on_features else net,
+        take=_features(bench, net, stage).__getitem__ if on_features else bench.take,
+        labels=bench.labels,
+        train=np.asarray(train, dtype=np.int64),
+        val=np.asarray(val, dtype=np.int64),
+        stage=stage,
+        classes=bench.dataset.classes,
+        frozen=() if on_features else tuple(frozen),
+        seed=_seed(stage, fold),
+        low_precision=not on_features and loop.bf16_is_fast(),
+    )
+    checkpoint = folder / f"{stage.name}.checkpoint"
+    best, history = loop.fit(task, checkpoint, bench.progress, what)
+    state = {f"head.{name}": tensor for name, tensor in best.items()} if on_features else best
+    save_tensors(folder / f"{stage.name}.safetensors", state, history)
+    checkpoint.unlink(missing_ok=True)
+
+
+def _start(bench: Bench, stage: Stage, folder: Path) -> tuple[Net, WeightsUsed | None]:
+    """The network as the stage finds it: built, and the stages it starts from laid over it, first one first."""
+    before: list[str] = []
+    first = stage
+    while first.init.startswith("stage:"):
+        before.insert(0, first.init.removeprefix("stage:"))
+        first = next(s for s in bench.recipe.stages if s.name == before[0])
+    net, used = build(
+        dataclasses.replace(stage, init=first.init),
+        bench.dataset.classes,
+        input_size=(bench.images.shape[1], bench.images.shape[2]),
+        weights_dir=bench.weights_dir,
+        seed=stage.seed,
+    )
+    for name in before:
+        loop.overlay(net, load_tensors(folder / f"{name}.safetensors")[0])
+    return net, used
+
+
+def _on_features(stage: Stage) -> bool:
+    """Whether the stage's backbone always gives the same features, so that they need computing only once."""
+    return stage.trainable == "head" and not stage.augment
+
+
+def _features(bench: Bench, net: Net, stage: Stage) -> Tensor:
+    weights = _digest(net.backbone)
+    if weights not in bench.known:
+        bench.known[weights] = cached_features(
+            net, weights, bench.images, bench.dataset, bench.recipe, stage, bench.cache, bench.progress
+        )
+    return bench.known[weights]
+
+
+def _digest(module: nn.Module) -> str:
+    found = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _seed(stage: Stage, fold: int) -> int:
+    return int(np.random.SeedSequence([stage.seed, fold]).generate_state(1)[0])

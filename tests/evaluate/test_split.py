@@ -1,0 +1,176 @@
+"""Splits: no patient twice, each key tested once, every class in every part, whatever the order of rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from typing import Literal
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pneumoscope.core.dataset import ClassSet, Dataset, Fold, Sample, Split
+from pneumoscope.core.recipe import Protocol
+from pneumoscope.core.serial import from_json, to_json
+from pneumoscope.errors import DataError, RecipeError
+from pneumoscope.evaluate.split import final_split, make_split
+
+CLASSES = ClassSet(names=("covid", "normal"), positive="covid")
+PARTS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
+
+
+def protocol(
+    folds: int = 5, *, val: float = 0.2, test: float = 0.2, unit: Literal["group", "image"] = "group", seed: int = 0
+) -> Protocol:
+    return Protocol(name="paper", unit=unit, folds=folds, test_share=test, val_share=val, seed=seed)
+
+
+def dataset(sizes: dict[str, list[int]], seed: int = 0) -> Dataset:
+    """One patient for each number, with so many files of the class, in random order."""
+    samples = [
+        Sample(file=f"{label}{i}_{j}.png", label=label, group=f"{label}{i}")
+        for label, counts in sizes.items()
+        for i, n in enumerate(counts)
+        for j in range(n)
+    ]
+    order = np.random.default_rng(seed).permutation(len(samples))
+    return Dataset(root=".", samples=tuple(samples[i] for i in order), classes=CLASSES)
+
+
+many = st.lists(st.integers(1, 6), min_size=6, max_size=25)
+
+
+@settings(max_examples=60)
+@given(
+    covid=many,
+    normal=many,
+    folds=st.sampled_from([1, 3, 4]),  # of 2 unequal halves one may hold a single patient of a class
+    val=st.sampled_from([0.0, 0.1, 0.3]),
+    unit=st.sampled_from(["group", "image"]),
+    seed=st.integers(0, 1000),
+)
+def test_a_split_parts_everything_and_nothing_twice(
+    covid: list[int], normal: list[int], folds: int, val: float, unit: Literal["group", "image"], seed: int
+) -> None:
+    data = dataset({"covid": covid, "normal": normal})
+    split = make_split(data, protocol(folds, val=val, unit=unit, seed=seed))
+    assert len(split.folds) == folds
+    keys = {split.key(s) for s in data.samples}
+    for k, fold in enumerate(split.folds):
+        assert {*fold.train, *fold.val, *fold.test} == keys
+        assert len(fold.train) + len(fold.val) + len(fold.test) == len(keys)
+        for part in PARTS:
+            labels = {data.samples[i].label for i in split.part(data, k, part)}
+            assert labels == (set() if part == "val" and val == 0 else {"covid", "normal"})
+        assert all(list(getattr(fold, part)) == sorted(getattr(fold, part)) for part in PARTS)
+    if folds > 1:
+        assert sorted(key for fold in split.folds for key in fold.test) == sorted(keys)
+    if unit == "group":
+        assert split.shared_groups(data) == 0
+
+
+@settings(max_examples=20)
+@given(covid=many, normal=many, order=st.integers(1, 1000), folds=st.sampled_from([1, 3]))
+def test_the_order_of_rows_does_not_matter(covid: list[int], normal: list[int], order: int, folds: int) -> None:
+    sizes = {"covid": covid, "normal": normal}
+    one, other = dataset(sizes, seed=0), dataset(sizes, seed=order)
+    for unit in ("group", "image"):
+        p = protocol(folds, unit=unit)
+        assert make_split(one, p) == make_split(other, p)
+        assert final_split(one, p) == final_split(other, p)
+
+
+def test_the_seed_decides() -> None:
+    data = dataset({"covid": [1] * 30, "normal": [1] * 30})
+    assert make_split(data, protocol(seed=0)) == make_split(data, protocol(seed=0))
+    assert make_split(data, protocol(seed=0)) != make_split(data, protocol(seed=1))
+    assert make_split(data, protocol(1, seed=0)).folds != make_split(data, protocol(1, seed=1)).folds
+    assert final_split(data, protocol(seed=0)) != final_split(data, protocol(seed=1))
+
+
+@pytest.mark.parametrize("unit", ["group", "image"])
+def test_shares_are_shares_of_the_files_of_each_class(unit: Literal["group", "image"]) -> None:
+    rng = np.random.default_rng(0)
+    data = dataset({"covid": rng.integers(1, 8, 60).tolist(), "normal": rng.integers(1, 8, 200).tolist()})
+    split = make_split(data, protocol(1, test=0.25, val=0.1, unit=unit))
+    for label, n in data.counts().items():
+        sizes = [sum(data.samples[i].label == label for i in split.part(data, 0, part)) for part in PARTS]
+        assert sizes[2] == pytest.approx(0.25 * n, abs=4)
+        assert sizes[1] == pytest.approx(0.1 * 0.75 * n, abs=4)
+
+
+def test_one_big_patient_does_not_overfill_the_validation_part() -> None:
+    data = dataset({"covid": [100, *[1] * 20], "normal": [1] * 20})
+    for seed in range(20):
+        fold = final_split(data, protocol(val=0.2, seed=seed))
+        assert "covid0" not in fold.val
+
+
+def test_by_image_patients_are_shared_and_counted() -> None:
+    data = dataset({"covid": [5] * 10, "normal": [5] * 10})
+    assert make_split(data, protocol(unit="image")).shared_groups(data) == 20
+
+
+def test_a_patient_with_several_labels_is_kept_whole() -> None:
+    data = dataset({"covid": [4] * 8, "normal": [4] * 8})
+    changed = [
+        dataclasses.replace(s, label="normal") if s.group == "covid0" and s.file.endswith("_0.png") else s
+        for s in data.samples
+    ]
+    mixed = dataclasses.replace(data, samples=tuple(changed))
+    split = make_split(mixed, protocol(4))
+    assert split.shared_groups(mixed) == 0
+    assert sum("covid0" in fold.test for fold in split.folds) == 1
+
+
+@pytest.mark.parametrize("unit", ["group", "image"])
+def test_fewer_patients_than_folds_names_class_count_and_fix(unit: Literal["group", "image"]) -> None:
+    with pytest.raises(DataError, match=r"'covid': expected at least 5 for 5 folds, found 3\. Use fewer folds"):
+        make_split(dataset({"covid": [1, 1, 1], "normal": [1] * 9}), protocol(5, unit=unit))
+
+
+def test_too_few_for_a_validation_part_is_an_error() -> None:
+    data = dataset({"covid": [1, 1], "normal": [1] * 9})
+    with pytest.raises(DataError, match=r"'covid': expected some in every part, found none for val among 2"):
+        make_split(data, protocol(2))
+    assert len(make_split(data, protocol(2, val=0)).folds) == 2
+    unequal = dataset({"covid": [5, 1, 1, 1, 1, 1], "normal": [1] * 9})
+    with pytest.raises(DataError, match=r"none for val among 6\. Use fewer folds"):
+        make_split(unequal, protocol(2))
+    with pytest.raises(DataError, match=r"none for val among 2\. Add patients"):
+        make_split(data, protocol(1))
+    assert len(final_split(data, protocol()).val) >= 2
+
+
+def test_a_class_without_samples_is_an_error() -> None:
+    for folds in (1, 3):
+        with pytest.raises(DataError, match=r"'normal'.* 0"):
+            make_split(dataset({"covid": [1] * 9}), protocol(folds))
+    with pytest.raises(DataError, match="'normal'"):
+        final_split(dataset({"covid": [1] * 9}), protocol())
+
+
+def test_the_final_fit_trains_on_all_but_the_validation_part() -> None:
+    data = dataset({"covid": [2] * 10, "normal": [2] * 10})
+    fold = final_split(data, protocol(val=0.2))
+    assert (len(fold.train), len(fold.val), fold.test) == (16, 4, ())
+    assert final_split(data, protocol(val=0)) == Fold(train=data.groups, val=(), test=())
+
+
+def test_a_seed_out_of_range_is_the_users_error() -> None:
+    with pytest.raises(RecipeError, match="seed: expected 0"):
+        make_split(dataset({"covid": [1] * 9, "normal": [1] * 9}), protocol(seed=-1))
+
+
+def test_json_round_trip() -> None:
+    split = make_split(dataset({"covid": [1] * 9, "normal": [1] * 9}), protocol(3))
+    assert from_json(Split, json.loads(json.dumps(to_json(split)))) == split
+
+
+def test_importing_loads_no_scikit_learn() -> None:
+    code = "import sys, pneumoscope.evaluate.split; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,72 @@
+import re
+
+from report_examples import NAN, THREE, evaluation, facts, with_metrics
+
+from pneumoscope.report import card
+
+HEADINGS = [
+    "Details",
+    "Intended use",
+    "Out-of-scope use",
+    "Training data",
+    "Evaluation",
+    "Decision and threshold",
+    "Precisions",
+    "Explanation",
+    "Limits",
+    "Licence",
+    "How to use",
+    "How it was trained",
+]
+
+
+def test_the_card_has_every_heading_and_figure():
+    found = facts()
+    text = card.model_card(found)
+    assert re.findall("^## (.+)$", text, re.MULTILINE) == HEADINGS
+    assert text.startswith("# tiny-xray\n")
+    assert text.endswith("\n")
+    for piece in (
+        "2,100 images of 1,900 patients.",
+        "700 normal, 700 covid",
+        "| Accuracy |  | 0.871 | 0.840 to 0.892 |",
+        "| Sensitivity | covid | 0.710 | 0.679 to 0.731 |",
+        "| Precision | covid | undefined |  |",
+        "Decided for covid from a probability of 30 % up.",
+        "| fp32 | yes | 1.0e-06 | 0 | 16 |",
+        "`last_conv`",
+        "pneumoscope predict BUNDLE image.png",
+        found.recipe.digest,
+        "CC BY 4.0",
+    ):
+        assert piece in text, piece
+
+
+def test_no_key_of_a_file_or_patient_is_in_the_card():
+    assert "0123456789abcdef" not in card.model_card(facts())
+
+
+def test_markup_in_the_facts_is_text_in_the_card():
+    text = card.model_card(facts(name="a\n# b <script> `x` | [y](z)\x1b[31m", limits=("| cell |",)))
+    assert "<script>" not in text.replace("\\<script\\>", "")
+    assert "\x1b" not in text
+    assert text.splitlines()[0] == r"# a \# b \<script\> \`x\` \| \[y\](z) \[31m"
+    assert r"- \| cell \|" in text
+
+
+def test_a_leak_stands_above_the_figures():
+    text = card.model_card(facts(evaluation=evaluation(protocol="paper", shared_patients=4)))
+    assert text.index("**4 patients stand on both sides") < text.index("| metric |")
+
+
+def test_a_bundle_without_evaluation_weights_or_limits():
+    text = card.model_card(facts(evaluation=None, pretrained=None, limits=()))
+    assert "It was never evaluated" in text
+    assert "Trained from random weights." in text
+    assert "None are stated, which does not mean none." in text
+
+
+def test_what_is_undefined_is_called_so():
+    text = card.model_card(facts(THREE, evaluation=with_metrics(evaluation(THREE), accuracy=NAN)))
+    assert "| Accuracy |  | undefined |  |" in text
+    assert "nan" not in text.lower()
