@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+pytest_plugins = ["fixtures_trained"]  # made with our own package, after the home folder is empty
+
 REPO = Path(__file__).resolve().parents[1]
 SHARED = REPO.parent / "shared" / "data"
 NO_SHARED = f"expected the shared data at {SHARED}, found none"
@@ -46,15 +48,20 @@ def refuse_network(event: str, args: tuple) -> None:
         raise PermissionError(f"network: expected loopback only in tests, found {host!r}.")
 
 
-def pytest_configure() -> None:
-    """Before anything of ours is imported: an empty home, no settings of the user's, no network."""
+def isolate() -> None:
+    """An empty home, no settings of the user's, no network."""
     for name in [n for n in os.environ if n.startswith("PNEUMOSCOPE_")]:
         del os.environ[name]
     os.environ["HOME"] = str(HOME)
     for kind in ("cache", "config", "data", "state"):
         os.environ[f"XDG_{kind.upper()}_HOME"] = str(HOME / kind)
     os.environ["HF_HUB_OFFLINE"] = "1"
+    # tiny networks on a busy machine spend their time waiting for a second thread
+    os.environ["OMP_NUM_THREADS"] = "1"
     sys.addaudithook(refuse_network)
+
+
+isolate()  # here and not in a hook: the plugins named above import our package before any hook runs
 
 
 def pytest_unconfigure() -> None:

@@ -34,9 +34,7 @@ class Tree:
 
 
 leaf = st.builds(Leaf, name=st.text(max_size=5), size=st.floats(allow_nan=False, allow_infinity=False))
-scalars = st.one_of(
-    st.booleans(), st.integers(), st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False)
-)
+scalars = st.one_of(st.booleans(), st.integers(), st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False))
 trees = st.builds(
     Tree,
     count=st.integers(),

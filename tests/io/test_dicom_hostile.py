@@ -99,6 +99,16 @@ def test_a_stream_of_another_size_than_the_header_is_refused() -> None:
     assert "compressed pixel data: expected 30 x 40" in refusal(bomb)
 
 
+def test_an_app_segment_that_libjpeg_warns_of_does_not_end_the_process() -> None:
+    data = by_pillow(GREY, **WINDOW)
+    at = data.index(b"JFIF\0") + 5
+    odd = data[:at] + b"\xa1" + data[at + 1 :]
+    np.testing.assert_array_equal(pixels_of(odd), pixels_of(data))
+    soi = data.index(b"\xff\xd8\xff\xe0") + 2
+    for junk in (b"\0\0\0\0", b"\xff\0\0\x10", b"\xff\xd0\0\x10"):
+        refusal(data[:soi] + junk + data[soi + 4 :])
+
+
 def test_a_deflate_bomb_is_refused_in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pneumoscope.io.dicom.MAX_INFLATED", 8 * 2**20)
     whole = make(GREY, DEFLATED)

@@ -28,6 +28,8 @@ RLE = "1.2.840.10008.1.2.5"
 JPEG = frozenset(f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 57, 70, 80, 81, 90, 91))
 NATIVE = frozenset((IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN))
 
+_SOF = {0xF7, *range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # frame headers; F7 is that of JPEG-LS
+_TABLES = {0xC4, 0xCC, 0xDB, 0xDD, 0xF8}  # Huffman, arithmetic, quantisation, restarts, JPEG-LS parameters
 _AGAIN = "Export the image again."
 
 
@@ -144,45 +146,74 @@ def _rle(frame: bytes, shape: Layout, name: str) -> np.ndarray:
 
 
 def _jpeg(ds: Dataset, frame: bytes, syntax: str, shape: Layout, name: str) -> np.ndarray:
+    """JPEG, JPEG-LS and JPEG 2000, by GDCM, which would take memory for the size that the stream states."""
+    from pydicom.encaps import encapsulate
     from pydicom.pixels.decoders.base import get_decoder
 
-    rows, columns, channels, bits = _stream(frame)
-    if (rows, columns, channels) != (shape.rows, shape.columns, 1) or bits > shape.allocated:
+    stream, frame = _jpeg_2000(frame) if syntax.endswith((".90", ".91")) else _jpeg_frame(frame)
+    if (stream.rows, stream.columns, stream.channels) != (
+        shape.rows,
+        shape.columns,
+        1,
+    ) or stream.bits > shape.allocated:
         raise InputError(
             f"{name}, compressed pixel data: expected {shape.columns} x {shape.rows} x 1 in {shape.allocated} bits as "
-            f"in the header, found {columns} x {rows} x {channels} in {bits} bits. {_AGAIN}"
+            f"in the header, found {stream.columns} x {stream.rows} x {stream.channels} in {stream.bits} bits. {_AGAIN}"
         )
     if not frame.rstrip(b"\0").endswith(b"\xff\xd9"):
         raise InputError(f"{name}, compressed pixel data: expected an end marker, found none. Copy the file again.")
-    if syntax.endswith(".51") and bits > 8:
+    if syntax.endswith(".51") and stream.bits > 8:
         raise InputError(
-            f"{name}, transfer syntax: expected JPEG Extended of 8 bits, found {bits} bits, which the free decoders "
-            "lack. Export the image uncompressed."
+            f"{name}, transfer syntax: expected JPEG Extended of 8 bits, found {stream.bits} bits, which the free "
+            "decoders lack. Export the image uncompressed."
         )
+    ds.PixelData = encapsulate([frame])
     with _gdcm_quiet():
         return np.asarray(get_decoder(syntax).as_array(ds, index=0, raw=True, decoding_plugin="gdcm")[0])
 
 
-def _stream(frame: bytes) -> tuple[int, int, int, int]:
-    """Rows, columns, channels and bits that a compressed stream itself states; zeros where it states none.
+class Stream(NamedTuple):
+    """What a compressed stream states of itself; zeros where it states nothing."""
 
-    A decoder takes memory for the size in the stream, which need not be the one in the DICOM header.
+    rows: int = 0
+    columns: int = 0
+    channels: int = 0
+    bits: int = 0
+
+
+def _jpeg_2000(frame: bytes) -> tuple[Stream, bytes]:
+    """What the SIZ marker segment states (ITU-T T.800 A.5.1), and the frame as it is."""
+    at = frame[:512].find(b"\xff\x4f\xff\x51")
+    if at < 0 or len(frame) < at + 43:
+        return Stream(), frame
+    x, y, x0, y0 = struct.unpack_from(">4I", frame, at + 8)
+    channels = int.from_bytes(frame[at + 40 : at + 42], "big")
+    return Stream(y - y0, x - x0, channels, (frame[at + 42] & 0x7F) + 1), frame
+
+
+def _jpeg_frame(frame: bytes) -> tuple[Stream, bytes]:
+    """What the frame header states (ITU-T T.81 B.2.2, T.87 C.2.2), and the frame without comments and APP segments.
+
+    Grey values need neither, and GDCM ends the whole process at any header that libjpeg so much as warns of: so
+    only a gapless chain of known segments is passed on.
     """
-    siz = frame[:512].find(b"\xff\x4f\xff\x51")  # JPEG 2000: SOC, SIZ (ITU-T T.800 A.5.1)
-    if siz >= 0 and len(frame) > siz + 43:
-        x, y, x0, y0 = struct.unpack_from(">4I", frame, siz + 8)
-        return y - y0, x - x0, int.from_bytes(frame[siz + 40 : siz + 42], "big"), (frame[siz + 42] & 0x7F) + 1
-    at = 2
+    stream, kept, at = Stream(), [frame[:2]], 2
     while frame[:2] == b"\xff\xd8" and at + 10 <= len(frame) and frame[at] == 0xFF:
-        marker = frame[at + 1]
-        if marker == 0xFF:  # fill byte
+        marker, end = frame[at + 1], at + 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
+        if marker == 0xFF:  # a fill byte
             at += 1
-        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):  # SOF (ITU-T T.81 B.2.2)
+            continue
+        if marker == 0xDA:  # the scan: pixels from here on
+            return stream, b"".join((*kept, frame[at:]))
+        if marker in _SOF:
             bits, rows, columns, channels = struct.unpack_from(">BHHB", frame, at + 4)
-            return rows, columns, channels, bits
-        else:
-            at += 2 + int.from_bytes(frame[at + 2 : at + 4], "big")
-    return 0, 0, 0, 0
+            stream = Stream(rows, columns, channels, bits)
+        if marker in _SOF or marker in _TABLES:
+            kept.append(frame[at:end])
+        elif not (0xE0 <= marker <= 0xEF or marker == 0xFE):
+            break
+        at = end
+    return Stream(), frame
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def hub_file(timm_name: str) -> tuple[Path, str]:
     _probe(hf_hub_url(hub_id, FILE))
     try:
         return Path(hf_hub_download(hub_id, FILE)), hub_id
-    except Exception as error:  # noqa: BLE001 - which errors these are depends on the version of its HTTP library
+    except Exception as error:  # which errors these are depends on the version of its HTTP library
         raise HubError(f"the hub did not give {hub_id} ({type(error).__name__})") from error
 
 

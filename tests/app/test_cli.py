@@ -1,0 +1,186 @@
+"""The command line as a user meets it: output, exit codes, one-line errors."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pneumoscope import __version__
+from pneumoscope.app.cli import app, main
+
+COMMANDS = (
+    ("demo",),
+    ("predict",),
+    ("explain",),
+    ("train",),
+    ("evaluate",),
+    ("recipes", "list"),
+    ("recipes", "show"),
+    ("bundle", "show"),
+    ("bundle", "verify"),
+    ("bundle", "card"),
+    ("weights", "list"),
+    ("weights", "add"),
+    ("doctor",),
+)
+
+
+def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the whole command, in this process."""
+    monkeypatch.setattr(sys, "argv", ["pneumoscope", *arguments])
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    out, err = capfd.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    return lambda *arguments: run(capfd, monkeypatch, *map(str, arguments))
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_every_command_has_help_with_an_example(command, words: tuple[str, ...]) -> None:
+    code, out, _ = command(*words, "--help")
+    assert code == 0
+    assert f"Example: pneumoscope {' '.join(words)}" in " ".join(out.split())
+
+
+def test_every_command_is_in_the_list_above() -> None:
+    def names(at, before: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
+        own = {(*before, c.name or c.callback.__name__) for c in at.registered_commands}
+        return own.union(*(names(g.typer_instance, (*before, g.name)) for g in at.registered_groups), own)
+
+    assert names(app) == set(COMMANDS)
+
+
+def test_the_version_is_the_packages(command) -> None:
+    assert command("--version")[:2] == (0, f"pneumoscope {__version__}\n")
+
+
+def test_predict_prints_json(command, made_run: Path, xray_png: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"")
+    code, out, _ = command("predict", made_run / "bundle", xray_png, tmp_path / "bad.png", "--json")
+    good, bad = json.loads(out)
+    assert code == 0
+    keys = {"path", "accepted", "reasons", "warnings", "probabilities", "decision", "threshold", "seconds", "outputs"}
+    assert keys <= set(good)
+    assert good["accepted"] is True
+    assert sum(good["probabilities"].values()) == pytest.approx(1)
+    assert bad["accepted"] is False
+    assert bad["reasons"]
+
+
+def test_nothing_accepted_is_exit_3(command, made_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"")
+    code, out, _ = command("predict", made_run / "bundle", tmp_path / "bad.png")
+    assert code == 3
+    assert "refused" in out
+
+
+def test_predict_writes_a_report_and_says_where(command, made_run: Path, xray_png: Path, tmp_path: Path) -> None:
+    code, out, _ = command("predict", made_run / "bundle", xray_png, "--out", tmp_path / "out", "--explain")
+    assert code == 0
+    assert f"report: {tmp_path / 'out' / 'report.html'}" in out
+    assert len(list((tmp_path / "out" / "maps").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("predict", "nowhere", "x.png"), 3, "error: bundle: expected a folder, a zip or a built-in name"),
+        (("train", "szalay2020", "--data", "x", "--out", "y"), 2, "Did you mean 'szalay2021'"),
+        (("train", "szalay2021:vgg", "--data", "x", "--out", "y"), 2, "Did you mean 'vgg"),
+        (("train", "szalay2021", "--data", "x", "--out", "y", "--map", "a"), 2, "--map: expected NAME=VALUE"),
+        (("train", "szalay2021", "--data", "x", "--out", "y", "--map=a=b", "--map=a=c"), 2, "found 'a' twice"),
+        (("train", "szalay2021", "--data", "x", "--out", "y", "--set", "epochs=1"), 2, "expected a field of"),
+        (("train", "szalay2021", "--data", "nowhere", "--out", "y"), 3, "nowhere: expected a folder with labels.csv"),
+        (("recipes", "show", "x"), 2, "Known: szalay2021"),
+        (("weights", "add", "vgg16", "nowhere.safetensors"), 2, "nowhere.safetensors"),
+    ],
+)
+def test_an_error_is_one_line_with_its_exit_code(command, arguments: tuple[str, ...], code: int, says: str) -> None:
+    found, out, err = command(*arguments)
+    assert found == code
+    assert says in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert out == ""
+
+
+def test_an_unknown_option_is_exit_2(command) -> None:
+    code, _, err = command("predict", "phantom", "x.png", "--explian")
+    assert code == 2
+    assert "--explian" in err
+
+
+def test_a_flipped_byte_is_exit_4(command, tiny_bundle: Path) -> None:
+    assert command("bundle", "verify", tiny_bundle)[0] == 0
+    path = tiny_bundle / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    code, _, err = command("bundle", "verify", tiny_bundle)
+    assert code == 4
+    assert err.startswith("error: bundle: weights.safetensors: expected SHA-256")
+
+
+def test_missing_weights_are_exit_5(command, tiny_data: Path, tmp_path: Path) -> None:
+    code, _, err = command(
+        "train", "szalay2021", "--data", tiny_data, "--out", tmp_path / "run", "--map=normal=non-covid",
+        "--set=prep.resize.size=32",
+    )  # fmt: skip
+    assert code == 5
+    assert "vgg16.safetensors" in err
+
+
+def test_recipes_show_every_number_and_its_place_in_the_paper(command) -> None:
+    code, out, _ = command("recipes", "show", "szalay2021:xception")
+    assert code == 0
+    for text in ("stages.head.net", "xception", "299", "assumed", "section 4"):
+        assert text in out
+    shown = json.loads(command("recipes", "show", "szalay2021", "--json")[1])
+    assert shown["stages"][0]["net"] == "vgg16"
+    assert json.loads(command("recipes", "list", "--json")[1])[0]["name"] == "szalay2021"
+
+
+def test_a_bundle_shows_itself(command, made_run: Path) -> None:
+    code, out, _ = command("bundle", "show", made_run / "bundle")
+    assert code == 0
+    assert "synthetic" in out
+    assert json.loads(command("bundle", "show", made_run / "bundle", "--json")[1])["format"] == 1
+    assert command("bundle", "card", made_run / "bundle")[1].startswith("# ")
+
+
+def test_doctor_finds_the_built_in_bundle_well(command) -> None:
+    code, out, _ = command("doctor", "--json")
+    findings = json.loads(out)
+    assert code == 0
+    assert any(f["what"] == "bundle phantom" and f["fine"] for f in findings)
+
+
+def test_the_demo_screens_synthetic_patients(command, tmp_path: Path) -> None:
+    code, out, _ = command("demo", "--out", tmp_path / "demo")
+    assert code == 0
+    report = tmp_path / "demo" / "screening" / "report.html"
+    assert f"report: {report}" in out
+    assert len(json.loads((report.parent / "predictions.json").read_text())) == 6
+
+
+def test_completion_is_offered() -> None:
+    result = CliRunner().invoke(
+        app, ["--show-completion", "bash"], env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
+    )
+    assert "pneumoscope" in result.output
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = f"{sys.executable} -m pneumoscope.app.cli recipes show szalay2021 | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,66 @@
+"""What a model may judge, and what it may not."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pneumoscope.core.image import AppliedStep, Image2D
+from pneumoscope.core.study import Source, Study
+from pneumoscope.runtime.gate import judge
+
+
+def study(shape: tuple[int, int] = (100, 100), *, headers: dict[str, str] | None = None, **image: object) -> Study:
+    pixels = np.random.default_rng(0).random(shape).astype(np.float32)
+    made = Image2D(**({"pixels": pixels, "unit": "unit", "modality": "xray", "view": "PA"} | image))  # type: ignore[arg-type]
+    return Study(key="s", source=Source(path="x", format="png"), images=(made,), headers=headers or {})
+
+
+def test_a_frontal_chest_xray_passes_without_a_word() -> None:
+    verdict = judge(study(headers={"BodyPartExamined": "CHEST"}), ("xray",))
+    assert verdict.reasons == ()
+    assert verdict.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("made", "modalities", "says"),
+    [
+        (study(modality="ct"), ("xray",), "expected a chest X-ray, found a chest CT"),
+        (study(), ("ct",), "expected a chest CT, found a chest X-ray"),
+        (study(headers={"BodyPartExamined": "HAND"}), ("xray",), "expected a chest, found 'HAND'"),
+        (study((63, 100)), ("xray",), "expected at least 64 pixels a side, found 63 x 100"),
+        (study((100, 300)), ("xray",), "too long for one"),
+        (study(pixels=np.full((100, 100), 0.5, np.float32)), ("xray",), "found an almost even picture"),
+        (
+            study(steps=(AppliedStep(name="grey", args={"colour": 0.2}),)),
+            ("xray",),
+            "expected a grey picture, found a coloured one",
+        ),
+        (study(modality="ct", unit="HU", pixels=np.full((100, 100), -1000.0, np.float32)), ("ct",), "almost even"),
+    ],
+)
+def test_what_is_plainly_something_else_is_refused(made: Study, modalities: tuple, says: str) -> None:
+    (reason,) = judge(made, modalities).reasons
+    assert says in reason
+
+
+@pytest.mark.parametrize("part", ["CHEST", "Chest PA", "THORAX", "LUNG", "CHESTABDPELVIS", "T SPINE"])
+def test_parts_that_show_a_chest_pass(part: str) -> None:
+    assert judge(study(headers={"BodyPartExamined": part}), ("xray",)).reasons == ()
+
+
+def test_a_file_that_does_not_say_what_it_shows_is_judged_with_a_warning() -> None:
+    verdict = judge(study(modality=None), ("xray", "ct"))
+    assert verdict.reasons == ()
+    assert "does not say what it shows" in verdict.warnings[0]
+
+
+def test_a_lateral_view_is_judged_with_a_warning() -> None:
+    assert "lateral" in judge(study(view="LL"), ("xray",)).warnings[0]
+
+
+def test_several_reasons_are_all_given() -> None:
+    made = study((20, 20), headers={"BodyPartExamined": "SKULL"})
+    assert len(judge(dataclasses.replace(made), ("ct",)).reasons) == 3

@@ -1,0 +1,111 @@
+"""Explaining and evaluating through the only door the apps use."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from fixtures_trained import MAPPING
+
+from pneumoscope import api, phantoms
+from pneumoscope.errors import DataError, InputError, LeakError, MissingError, UsageError
+
+
+def test_a_bundle_is_measured_on_images_that_it_has_not_seen(made_run: Path, tmp_path: Path) -> None:
+    data = phantoms.write_xrays(tmp_path / "new", patients=12, seed=77, size=96)
+    (data / "images" / "broken.png").write_bytes(b"x")
+    with (data / "labels.csv").open("a") as file:
+        file.write("images/broken.png,normal,z,z,PA,x\n")
+    out = tmp_path / "out"
+    evaluation = api.evaluate(str(made_run / "bundle"), [data], out=out, mapping=MAPPING)
+    with (out / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    answered = [r for r in rows if r["prediction"] != "refused"]
+    assert len(rows) == len(answered) + 1
+    assert evaluation.n_images == len(answered)
+    accuracy = np.mean([r["label"] == r["prediction"] for r in answered])
+    assert evaluation.metrics["accuracy"].value == pytest.approx(accuracy)  # type: ignore[union-attr]
+    assert any("1 of" in w and "refused" in w for w in evaluation.warnings)
+    assert json.loads((out / "evaluation.json").read_text())["n_images"] == len(answered)
+    assert (out / "report.html").exists()
+
+
+def test_images_that_were_trained_on_are_refused(made_run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(LeakError, match="expected images that the bundle has not seen"):
+        api.evaluate(str(made_run / "bundle"), [tiny_data], out=tmp_path / "out", mapping=MAPPING)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_set_of_one_class_can_be_measured(made_run: Path, tmp_path: Path) -> None:
+    data = phantoms.write_xrays(tmp_path / "new", patients=6, seed=78, size=96)
+    evaluation = api.evaluate(str(made_run / "bundle"), [data], out=tmp_path / "out", mapping={"normal": "non-covid"})
+    assert evaluation.left_out == {"pneumonia": evaluation.left_out["pneumonia"]}
+    assert evaluation.n_images > 0
+
+
+def test_a_set_that_is_all_refused_is_an_error(made_run: Path, tmp_path: Path) -> None:
+    data = phantoms.write_xrays(tmp_path / "new", patients=6, seed=79, size=96)
+    for path in (data / "images").iterdir():
+        path.write_bytes(b"no image " + path.name.encode())
+    with pytest.raises(DataError, match="expected images that the bundle accepts, found none"):
+        api.evaluate(str(made_run / "bundle"), [data], out=tmp_path / "out", mapping=MAPPING)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("target", [None, "covid", "non-covid"])
+@pytest.mark.parametrize("layer", [None, "features", "features.8"])
+def test_any_layer_and_class_can_be_explained(
+    made_run: Path, xray_png: Path, tmp_path: Path, target: str | None, layer: str | None
+) -> None:
+    out = tmp_path / "out"
+    prediction = api.explain(str(made_run / "bundle"), xray_png, out=out, layer=layer, target=target)
+    map_ = cv2.imread(prediction.outputs["map"], cv2.IMREAD_UNCHANGED)
+    assert map_.dtype == np.uint16
+    assert map_.shape == (128, 128)
+    report = (out / "report.html").read_text()
+    assert (target or str(prediction.decision)) in report
+
+
+def test_what_cannot_be_explained_is_an_error(made_run: Path, xray_png: Path, tmp_path: Path) -> None:
+    bundle, out = str(made_run / "bundle"), tmp_path / "out"
+    with pytest.raises(UsageError, match="--target: expected one of"):
+        api.explain(bundle, xray_png, out=out, target="cat")
+    with pytest.raises(UsageError, match="--layer: expected a layer of the network"):
+        api.explain(bundle, xray_png, out=out, layer="features.88")
+    with pytest.raises(InputError):
+        api.explain(bundle, tmp_path / "none.png", out=out)
+    small = tmp_path / "small.png"
+    phantoms.write_png(phantoms.make_xray("normal", seed=1, size=64), small)
+    cv2.imwrite(str(small), cv2.resize(cv2.imread(str(small)), (40, 40)))
+    with pytest.raises(InputError, match="expected at least 64 pixels"):
+        api.explain(bundle, small, out=out)
+    assert not out.exists()
+
+
+def test_training_without_its_extra_says_what_to_install(
+    tiny_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import importlib.util
+
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "torch" else found(name))
+    with pytest.raises(MissingError, match=r"pip install 'pneumoscope\[train\]'") as caught:
+        api.train("szalay2021", [tiny_data], out=tmp_path / "run", mapping=MAPPING)
+    assert caught.value.exit_code == 5
+
+
+def test_pretrained_weights_that_are_nowhere_are_asked_for_never_replaced(tiny_data: Path, tmp_path: Path) -> None:
+    with pytest.raises(MissingError, match=r"vgg16\.safetensors") as caught:
+        api.train(
+            "szalay2021",
+            [tiny_data],
+            out=tmp_path / "run",
+            mapping=MAPPING,
+            overrides={"prep.resize.size": "32", "protocols.honest.folds": "2"},
+        )
+    assert "pneumoscope weights add" in str(caught.value)
+    assert caught.value.exit_code == 5
