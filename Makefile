@@ -29,7 +29,7 @@ types: .venv-test/made
 	.venv-test/bin/mypy
 
 # The wheel, not the checkout, in an environment of its own: what a user gets is what is judged.
-base: .venv-base/made
+base: .venv-base/made .venv-test/made
 	.venv-base/bin/pip install --quiet --no-deps .
 	.venv-base/bin/python tools/check_size.py .venv-base $(BASE_BUDGET_MB)
 	.venv-base/bin/python tools/check_licences.py
@@ -38,8 +38,6 @@ base: .venv-base/made
 
 unit: .venv-test/made
 	.venv-test/bin/pytest
-
-base: .venv-test/made
 
 format: .venv-test/made  ## rewrites files
 	.venv-test/bin/ruff check --fix .

@@ -74,6 +74,39 @@ def test_every_dependency_has_one_exact_version_in_constraints():
     assert {re.split(r"[^\w-]", name)[0] for name in wanted} <= set(pinned)
 
 
+@pytest.mark.parametrize("html", [
+    '<img alt="a" src="https://example.org/x.png">', "<script src=app.js></script>", "<style>@import 'x'</style>",
+    '<link rel="icon" href="/x.ico">', "<p style='background: url(x.png)'>", "<img srcset='a.png 2x'>",
+])  # fmt: skip
+def test_a_report_that_fetches_is_a_fault(tmp_path, html):
+    (tmp_path / "report.html").write_text(html)
+    assert any("fetches nothing" in fault for fault in tool("base_check").faults_of(tmp_path, 0))
+
+
+def test_a_report_in_one_file_passes(tmp_path):
+    html = """<img src="data:image/png;base64,AA"><a href="https://example.org">paper</a>
+        <svg><use fill="url(#g)"/></svg><script>image.src = other.src; const a = url(b)</script>"""
+    (tmp_path / "report.html").write_text(html)
+    assert not any("fetches" in fault for fault in tool("base_check").faults_of(tmp_path, 0))
+
+
+def test_a_screening_that_fails_or_leaves_nothing_is_a_fault(tmp_path):
+    faults = " ".join(tool("base_check").faults_of(tmp_path, 3))
+    for word in ("expected exit code 0, found 3", "report: expected", "pictures: expected"):
+        assert word in faults
+
+
+def test_a_socket_is_refused_and_remembered_while_screening():
+    check = tool("base_check")
+    with pytest.raises(PermissionError, match="expected no socket"):
+        check.refuse_sockets("socket.__new__", (None, socket.AF_INET, socket.SOCK_STREAM, 0))
+    with pytest.raises(PermissionError, match="expected no socket"):
+        check.refuse_sockets("socket.getaddrinfo", ("example.org", 443, 0, 0, 0))
+    check.refuse_sockets("socket.__new__", (None, socket.AF_UNIX, socket.SOCK_STREAM, 0))
+    check.refuse_sockets("open", ("file", "r", 0))
+    assert len(check.attempts) == 2
+
+
 def test_the_version_is_said_once():
     project = tomllib.loads((REPO / "pyproject.toml").read_text())["project"]
     from pneumoscope import __version__

@@ -16,9 +16,11 @@ from pathlib import Path
 from typing import Any
 
 FRAMEWORKS = ("torch", "torchvision", "timm", "monai", "tensorflow", "keras", "jax", "onnxruntime", "paddle")
-# An attribute that makes a browser fetch something when the page is opened; a link that waits for a click is none.
+# What makes a browser fetch something when the page is opened; a link that waits for a click does not.
 FETCHES = re.compile(
-    r"""(?:\bsrc|<link[^>]*\bhref)\s*=\s*["']?(?!data:|#)\S|@import|url\(\s*["']?https?:""", re.IGNORECASE
+    r"""<\w[^>]*\ssrc(?:set)?\s*=\s*(?!["']?data:)\S|<link\b[^>]*\shref\s*=\s*(?!["']?data:)\S"""
+    r"""|@import|url\(\s*["']?(?!data:|#)[\w/.]""",
+    re.IGNORECASE,
 )
 
 attempts: list[str] = []

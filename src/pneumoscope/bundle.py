@@ -178,7 +178,8 @@ def load(name: str) -> Bundle:
         members = _zip_members(path)
     else:
         raise BundleError(
-            f"bundle: expected a folder, a zip or a built-in name, found '{name}'. {did_you_mean(name, builtin_names())}"
+            f"bundle: expected a folder, a zip or a built-in name, found '{name}'. "
+            f"{did_you_mean(name, builtin_names())}"
         )
     if FACTS not in members:
         raise BundleError(f"{name}: expected a bundle with {FACTS}, found none. Train one, or name a built-in one.")

@@ -104,7 +104,7 @@ def test_predict_writes_a_report_and_says_where(command, made_run: Path, xray_pn
         (("train", "szalay2021", "--data", "x", "--out", "y", "--set", "epochs=1"), 2, "expected a field of"),
         (("train", "szalay2021", "--data", "nowhere", "--out", "y"), 3, "nowhere: expected a folder with labels.csv"),
         (("recipes", "show", "x"), 2, "Known: szalay2021"),
-        (("weights", "add", "vgg16", "nowhere.safetensors"), 2, "nowhere.safetensors"),
+        (("weights", "add", "vgg16", "nowhere.safetensors"), 3, "nowhere.safetensors"),
     ],
 )
 def test_an_error_is_one_line_with_its_exit_code(command, arguments: tuple[str, ...], code: int, says: str) -> None:
@@ -173,11 +173,9 @@ def test_the_demo_screens_synthetic_patients(command, tmp_path: Path) -> None:
     assert len(json.loads((report.parent / "predictions.json").read_text())) == 6
 
 
-def test_completion_is_offered() -> None:
-    result = CliRunner().invoke(
-        app, ["--show-completion", "bash"], env={"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}
-    )
-    assert "pneumoscope" in result.output
+def test_a_shell_completes_commands() -> None:
+    asked = {"_PNEUMOSCOPE_COMPLETE": "complete_bash", "COMP_WORDS": "pneumoscope pre", "COMP_CWORD": "1"}
+    assert CliRunner().invoke(app, prog_name="pneumoscope", env=asked).output.split() == ["predict"]
 
 
 def test_a_reader_that_leaves_early_is_no_error() -> None:

@@ -8,6 +8,8 @@ autograd. It holds for the last feature map only: earlier ones feed later convol
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -30,7 +32,7 @@ class MlpHead(nn.Module):
         width = channels * grid[0] * grid[1] if head.pooling == "flatten" else channels
         sizes = (width, *head.hidden, outputs)
         self.outputs = outputs
-        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
         self.dropout = nn.Dropout(head.dropout)
 
     def pool(self, maps: Tensor) -> Tensor:

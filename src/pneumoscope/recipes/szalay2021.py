@@ -78,7 +78,8 @@ RECIPE = Recipe(
     },
     sources={
         "modalities": "section 1: 'The input is the X-ray or CT captures'",
-        "classes": "section 1: 'pneumonia caused by COVID-19 the output is 1, otherwise 0 (other diseases and healthy lungs)'",
+        "classes": "section 1: 'pneumonia caused by COVID-19 the output is 1, otherwise 0 "
+        "(other diseases and healthy lungs)'",
         "prep.window": "assumed: the paper's CT images are pictures, windowed already; CT in HU gets a lung window",
         "prep.resize.size": "assumed: unstated; 224, and 299 where the ImageNet weights are of 299",
         "stages.head.level": "section 4: images are classified one by one",
@@ -106,10 +107,15 @@ RECIPE = Recipe(
         "roles": "section 3: one set of images",
     },
     deviations=(
-        ("ResNet152V2 and ResNet50V2: timm's pre-activation ResNets with their own ImageNet weights stand in for Keras's; "
-        "'ResNet15V2' in the paper is read as ResNet152V2, for which the nearest network with weights is used."),
-        ("The layers of the authors' own CNN are unstated: four blocks of convolution, BatchNorm, ReLU and pooling, "
-        "under the average-pooled head."),
+        (
+            "ResNet152V2 and ResNet50V2: timm's resnetv2_101 and resnetv2_50 (a1h_in1k) stand in, since timm has no "
+            "weights of Keras's; 'ResNet15V2' in the paper is read as ResNet152V2, and the 101-layer network is the "
+            "nearest pre-activation BatchNorm network with weights."
+        ),
+        (
+            "The layers of the authors' own CNN are unstated: four blocks of convolution, BatchNorm, ReLU and pooling, "
+            "under the average-pooled head."
+        ),
         "Weights are converted from Keras or come from torchvision or timm, as the weights record says.",
     ),
 )

@@ -61,8 +61,8 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 (not a dict)
     except (safetensors.SafetensorError, ValueError) as error:
         raise IntegrityError(
-            f"{path.name}: expected a safetensors file that pneumoscope wrote, found one that cannot be read ({error}). "
-            "Delete it; the same command makes it again."
+            f"{path.name}: expected a safetensors file that pneumoscope wrote, found one that cannot be read "
+            f"({error}). Delete it; the same command makes it again."
         ) from error
 
 

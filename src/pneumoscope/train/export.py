@@ -80,7 +80,8 @@ def check_precisions(graph: bytes, net: Net, images: np.ndarray, threshold: floa
         )
     if not found["fp32"].validated:
         raise IntegrityError(
-            f"export: expected the graph within {FP32_TOLERANCE} of torch, found {found['fp32'].largest_difference:.2e}. "
+            f"export: expected the graph within {FP32_TOLERANCE} of torch, "
+            f"found {found['fp32'].largest_difference:.2e}. "
             "No bundle was written; please report the recipe."
         )
     return found

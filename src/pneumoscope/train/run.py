@@ -91,8 +91,8 @@ def _claim(out: Path, recipe: Recipe) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))["digest"]
         if found != recipe.digest:
             raise UsageError(
-                f"--out: expected a new folder or one of recipe digest {recipe.digest[:12]}, found a run of {found[:12]} "
-                f"in '{out}'. Name another --out."
+                f"--out: expected a new folder or one of recipe digest {recipe.digest[:12]}, "
+                f"found a run of {found[:12]} in '{out}'. Name another --out."
             )
         return
     if out.exists() and any(out.iterdir()):

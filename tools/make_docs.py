@@ -1,0 +1,97 @@
+"""Write the docs that follow from the code: docs/recipes.md and docs/commands.md.
+
+Run: python tools/make_docs.py   A test holds that what is committed is what this writes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer.main
+from typer.testing import CliRunner
+
+from pneumoscope.app.cli import app
+from pneumoscope.core.recipe import Recipe, method_leaves, source_of
+from pneumoscope.recipes import recipes
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+NOTE = "<!-- Written by tools/make_docs.py; change the code, not this file. -->"
+
+
+def recipes_page() -> str:
+    """Every recipe: field, value, and where the paper says so."""
+    parts = [
+        NOTE,
+        "# Recipes",
+        "What `pneumoscope recipes show NAME` prints. *assumed* marks what the paper leaves open.",
+    ]
+    parts += [_recipe(recipes().resolve(name)) for name in recipes()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _recipe(recipe: Recipe) -> str:
+    paper = recipe.paper
+    rows = [
+        f"| `{path}` | {_cell(value)} | {_cell(source_of(recipe, path))} |" for path, value in method_leaves(recipe)
+    ]
+    variants = [
+        f"| `{recipe.name}:{name}` | {', '.join(f'`{k}` = {_cell(v)}' for k, v in values.items())} |"
+        for name, values in recipe.variants.items()
+    ]
+    return "\n".join(
+        [
+            f"## {recipe.name}",
+            "",
+            f"{paper.authors} ({paper.year}). *{paper.title}.* {paper.where}.",
+            "",
+            *[f"- {text}" for text in recipe.deviations],
+            "",
+            "| field | value | where the paper says so |",
+            "| --- | --- | --- |",
+            *rows,
+            "",
+            "| variant | differs in |",
+            "| --- | --- |",
+            *variants,
+        ]
+    )
+
+
+def _cell(value: object) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return (text or "none").replace("|", "\\|")
+
+
+def commands_page() -> str:
+    """The help of every command."""
+    parts = [
+        NOTE,
+        "# Commands",
+        "Exit codes: 0 done, 2 wrong usage, 3 unusable input, 4 failed integrity, 5 a missing extra or weights.",
+    ]
+    parts += [f"## {' '.join(words)}\n\n```\n{_help(words[1:])}\n```" for words in _commands()]
+    return "\n\n".join(parts) + "\n"
+
+
+def _commands() -> list[tuple[str, ...]]:
+    top = typer.main.get_command(app)
+    found: list[tuple[str, ...]] = []
+    for name, command in sorted(getattr(top, "commands", {}).items()):
+        inner = getattr(command, "commands", None)
+        found += [("pneumoscope", name, n) for n in sorted(inner)] if inner else [("pneumoscope", name)]
+    return found
+
+
+def _help(words: tuple[str, ...]) -> str:
+    result = CliRunner().invoke(app, [*words, "--help"], prog_name="pneumoscope", terminal_width=100, color=False)
+    return "\n".join(line.rstrip() for line in result.output.strip().splitlines())
+
+
+def main() -> None:
+    """Write both pages."""
+    (DOCS / "recipes.md").write_text(recipes_page(), encoding="utf-8")
+    (DOCS / "commands.md").write_text(commands_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
