@@ -35,14 +35,16 @@ CHECK_EXPECTED = "check/expected.json"
 class DataCard:
     """What a bundle was trained on.
 
-    counts: class -> images. sources: as the manifest's `source` column names them. seen: the first 16 hex digits of
-    each training file's SHA-256, so that an evaluation on the same files is noticed; they say nothing of a patient.
+    counts: class -> images. modalities: "xray", "ct" or "not stated" -> images, by the manifest's views. sources: as
+    the manifest's `source` column names them. seen: the first 16 hex digits of each training file's SHA-256, so that an
+    evaluation on the same files is noticed; they say nothing of a patient.
     """
 
     n_images: int
     n_patients: int
     grouped: bool
     counts: Mapping[str, int]
+    modalities: Mapping[str, int]
     sources: tuple[str, ...]
     dataset: str
     seen: tuple[str, ...]

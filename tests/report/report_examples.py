@@ -105,6 +105,7 @@ def facts(names=TWO, **kw):
             n_patients=1900,
             grouped=True,
             counts=dict.fromkeys(names, 700),
+            modalities={"xray": 2000, "not stated": 100},
             sources=("set <one>", "set|two"),
             dataset="d" * 64,
             seen=("0123456789abcdef",),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import zipfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from pneumoscope import api, phantoms
 from pneumoscope import bundle as bundles
 from pneumoscope.errors import BundleError, IntegrityError, UsageError
 from pneumoscope.explain.rebuild import layer_cam, rebuild
+from pneumoscope.io import load
 from pneumoscope.nets.build import ScreeningNet
 from pneumoscope.prep import pipeline
 from pneumoscope.runtime import engine
@@ -133,6 +135,18 @@ def test_what_a_folder_holds_besides_images_is_said(made_run: Path, tiny_data: P
     predictions = api.predict(str(made_run / "bundle"), [tiny_data], say=said.append)
     assert all(p.accepted for p in predictions)
     assert [s for s in said if "labels.csv" in s]
+
+
+def test_a_modality_that_the_model_never_learned_from_is_said(
+    screener: Screener, xray_png: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert screener.bundle.facts.data.modalities == {"xray": screener.bundle.facts.data.n_images}
+    study = load.read(load.discover(xray_png).found[0])
+    slice_ = dataclasses.replace(study.images[0], modality="ct")
+    monkeypatch.setattr(load, "read", lambda found: dataclasses.replace(study, images=(slice_,)))
+    (result,) = screener.screen([xray_png])
+    assert result.prediction.accepted
+    assert [w for w in result.prediction.warnings if "the model learned from none" in w]
 
 
 def test_no_paths_is_an_error(made_run: Path) -> None:

@@ -114,7 +114,7 @@ class Screener:
             return self._refused(found.path, str(error), seconds=time.perf_counter() - start)
         image = study.images[0]
         verdict = gate.judge(study, self.recipe.modalities)
-        warnings = (*study.warnings, *image.warnings, *verdict.warnings)
+        warnings = (*study.warnings, *image.warnings, *verdict.warnings, *self._unlearned(image))
         if verdict.reasons:
             refused = self._refused(found.path, *verdict.reasons, seconds=time.perf_counter() - start)
             return replace(refused, prediction=replace(refused.prediction, warnings=warnings))
@@ -129,6 +129,13 @@ class Screener:
             seconds=time.perf_counter() - start,
         )
         return _Ready(prediction=prediction, image=image, prepared=prepared)
+
+    def _unlearned(self, image: Image2D) -> tuple[str, ...]:
+        """A warning where the method takes the image's modality but this model never learned from it."""
+        learned = self.bundle.facts.data.modalities
+        if image.modality is None or learned.get(image.modality, 0) or learned.get("not stated", 0):
+            return ()
+        return (f"This is {gate.NAMES[image.modality]}, and the model learned from none; its answer means little.",)
 
     def _refused(self, path: str, *reasons: str, seconds: float = 0.0) -> Screened:
         return Screened(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,11 @@ FP32_TOLERANCE = 1e-4
 # bf16 is allowed where it moves no probability by more and changes no decision (speed.md measured 0.007)
 BF16_TOLERANCE = 0.02
 BATCH = 16
+
+# what a view tells of the modality (DICOM ViewPosition, and the words of the public sets); "AP Supine" counts as "AP"
+XRAY_VIEWS = ("pa", "ap", "frontal", "lateral", "ll", "rl", "l")
+CT_VIEWS = ("axial", "coronal", "sagittal")
+MODALITY_OF_VIEW = dict.fromkeys(XRAY_VIEWS, "xray") | dict.fromkeys(CT_VIEWS, "ct")
 
 INTENDED_USE = (
     "Research on chest images: comparing methods, teaching, and finding out what a model has learned. "
@@ -164,6 +170,9 @@ def _data_card(dataset: Dataset) -> DataCard:
         n_patients=len(dataset.groups),
         grouped=dataset.grouped,
         counts=dataset.counts(),
+        modalities=Counter(
+            MODALITY_OF_VIEW.get((s.view or "").split(" ")[0].lower(), "not stated") for s in dataset.samples
+        ),
         sources=tuple(sorted({s.source for s in dataset.samples if s.source}))[:20],
         dataset=dataset.digest,
         seen=tuple(sorted(s.digest[:16] for s in dataset.samples)),
