@@ -9,7 +9,7 @@ import sys
 import pytest
 
 TRAIN = ["torch", "torchvision", "timm", "monai", "safetensors", "onnx", "onnxscript", "sklearn", "scipy"]
-HEAVY = [*TRAIN, "openvino", "openvino_telemetry", "cv2", "PIL", "pydicom", "gdcm", "matplotlib", "jinja2", "numpy"]
+HEAVY = [*TRAIN, "openvino", "openvino_telemetry", "cv2", "PIL", "pydicom", "gdcm", "jinja2", "numpy"]
 
 HELP = """
 import sys

@@ -28,7 +28,6 @@ CODE = {".py", ".pyc", ".pyi", ".so"}
 MENTIONS = {
     "hypothesis": "MPL-2.0 names the GPL as a secondary licence",
     "librt": "its copy of CPython's licence tells the history of Python",
-    "matplotlib": "bundles FreeType, which is FTL OR GPL: used under the FTL",
     "ml-dtypes": "bundles Eigen, MPL-2.0, which names the GPL as a secondary licence",
     "mypy": "its copy of CPython's licence tells the history of Python",
     "numpy": "bundles libgfortran (GPL with the GCC runtime exception) and libquadmath (LGPL), linked dynamically",
