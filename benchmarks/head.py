@@ -25,6 +25,7 @@ from pneumoscope.core.resolve import resolve  # noqa: E402
 from pneumoscope.io.manifest import read_dataset  # noqa: E402
 from pneumoscope.recipes import find  # noqa: E402
 from pneumoscope.train.data import prepare  # noqa: E402
+from pneumoscope.train.environment import Clock  # noqa: E402
 from pneumoscope.train.stages import Bench, fit_stages  # noqa: E402
 
 EPOCHS = 5
@@ -44,7 +45,13 @@ print(f"{machine()}; {net}, {len(train)} + {len(val)} images, {EPOCHS} epochs, a
 seconds = {}
 for name, recipe in (("cached, first time", cached), ("cached, found again", cached), ("computed each epoch", anew)):
     bench = Bench(
-        recipe=recipe, dataset=dataset, images=images, cache=work / "cache", weights_dir=None, progress=silent
+        recipe=recipe,
+        dataset=dataset,
+        images=images,
+        cache=work / "cache",
+        weights_dir=None,
+        progress=silent,
+        clock=Clock(work / "environment.json", {}),
     )
     start = time.perf_counter()
     fit_stages(bench, train, val, work / name.replace(" ", "-"), fold=0, what=name)

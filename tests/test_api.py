@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -42,9 +43,26 @@ def test_images_that_were_trained_on_are_refused(made_run: Path, tiny_data: Path
 
 def test_a_set_of_one_class_can_be_measured(made_run: Path, tmp_path: Path) -> None:
     data = phantoms.write_xrays(tmp_path / "new", patients=6, seed=78, size=96)
-    evaluation = api.evaluate(str(made_run / "bundle"), [data], out=tmp_path / "out", mapping={"normal": "non-covid"})
-    assert evaluation.left_out == {"pneumonia": evaluation.left_out["pneumonia"]}
-    assert evaluation.n_images > 0
+    with (data / "labels.csv").open() as file:
+        labels = [r["label"] for r in csv.DictReader(file)]
+    evaluation = api.evaluate(str(made_run / "bundle"), [data], out=tmp_path / "out")
+    assert evaluation.left_out == {k: labels.count(k) for k in ("normal", "pneumonia")}
+    assert evaluation.n_images == labels.count("covid")
+    saved = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert saved["metrics"]["auc"]["value"] is None
+    assert 0 <= saved["metrics"]["sensitivity"]["covid"]["value"] <= 1
+
+
+def test_a_row_that_holds_several_images_is_refused(made_run: Path, tmp_path: Path) -> None:
+    data = phantoms.write_xrays(tmp_path / "new", patients=6, seed=80, size=96)
+    with zipfile.ZipFile(data / "images" / "two.zip", "w") as archive:
+        for i, path in enumerate(sorted((data / "images").glob("*.png"))[:2]):
+            archive.write(path, f"{i}.png")
+    with (data / "labels.csv").open("a") as file:
+        file.write("images/two.zip,normal,z,z,PA,x\n")
+    evaluation = api.evaluate(str(made_run / "bundle"), [data], out=tmp_path / "out", mapping=MAPPING)
+    assert any("expected one study, found 2" in w for w in evaluation.warnings)
+    assert not any("two.zip" in w for w in evaluation.warnings)
 
 
 def test_a_set_that_is_all_refused_is_an_error(made_run: Path, tmp_path: Path) -> None:

@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from pneumoscope.runtime.engine import PrecisionName
     from pneumoscope.runtime.screen import Screened
 
-# studies of one call whose pictures are kept for the report; the others are in its table
-PICTURED = 50
-
 
 def load_study(path: str | Path, *, series_uid: str | None = None) -> Study:
     """The one study at a path: a file, a folder or a zip.
@@ -67,7 +64,7 @@ def predict(
     if not paths:
         raise UsageError("PATH: expected at least one file, folder or zip, found none.")
     screener = Screener(bundles.load(bundle), precision=precision, say=say)
-    results = screener.screen([Path(p) for p in paths], series_uid=series_uid)
+    results = screener.screen([Path(p) for p in paths], series_uid=series_uid, maps=out is not None)
     if out is None:
         return [r.prediction for r in _counted(results, progress)]
     with new_folder(out) as folder:
@@ -85,15 +82,16 @@ def _write_predictions(
 ) -> list[Prediction]:
     from pneumoscope.report import html
 
-    kept: list[Screened] = []
-    for i, result in enumerate(results):
-        outputs = _write_maps(result, i, folder, out) if explain and result.explanation is not None else {}
-        result = dataclasses.replace(result, prediction=dataclasses.replace(result.prediction, outputs=outputs))
-        pictured = i < PICTURED
-        kept.append(result if pictured else dataclasses.replace(result, image=None, explanation=None))
-    predictions = [r.prediction for r in kept]
+    predictions: list[Prediction] = []
+
+    def written() -> Iterable[Screened]:
+        for i, result in enumerate(results):
+            outputs = _write_maps(result, i, folder, out) if explain else {}
+            predictions.append(dataclasses.replace(result.prediction, outputs=outputs))
+            yield dataclasses.replace(result, prediction=predictions[-1])
+
+    write_text(folder / "report.html", html.screening_report(written(), bundle.facts))
     write_json(folder / "predictions.json", predictions)
-    write_text(folder / "report.html", html.screening_report(kept, bundle.facts))
     return predictions
 
 
@@ -165,9 +163,16 @@ def _at_layer(bundle: Bundle, result: Screened, layer: str) -> Screened:
 
 
 def read_data(
-    folders: Sequence[str | Path], classes: ClassSet, *, mapping: Mapping[str, str], ungrouped: bool = False
+    folders: Sequence[str | Path],
+    classes: ClassSet,
+    *,
+    mapping: Mapping[str, str],
+    ungrouped: bool = False,
+    say: Callable[[str], None] = lambda text: None,
 ) -> tuple[Dataset, tuple[str, ...]]:
-    """One or several labelled folders as one dataset, its leaks looked for, and what must be said about it.
+    """One or several labelled folders as one dataset, its leaks looked for, and what a report must say about it.
+
+    say: told the same, and which files are copies.
 
     Raises:
         DataError: a folder, a manifest or a file that cannot be used.
@@ -180,12 +185,19 @@ def read_data(
     manifest.check_mapping(roots, classes, mapping)
     sets = [manifest.read_dataset(root, classes, mapping=mapping, ungrouped=ungrouped) for root in roots]
     dataset = manifest.join(sets) if len(sets) > 1 else sets[0]
-    warnings = list(check_leaks(dataset))
+    warnings = []
+    copies = check_leaks(dataset)
+    for files in copies:  # said, and not stored: a file's name may be a patient's
+        say(f"identical files of one patient: {', '.join(files)}")
+    if copies:
+        warnings.append(f"{len(copies)} file(s) stand more than once within one patient; each copy counts.")
     if dataset.left_out:
         left = ", ".join(f"{n} '{label}'" for label, n in dataset.left_out.items())
         warnings.append(f"Left out, since no class stands for their label: {left}.")
     if not dataset.grouped:
         warnings.append("No patient ids (--ungrouped): a patient with several images may stand on both sides.")
+    for warning in warnings:
+        say(warning)
     return dataset, tuple(warnings)
 
 
@@ -216,12 +228,12 @@ def train(
     wanted = ("honest", "paper") if protocol == "both" else (protocol,)
     resolved = [resolve(found, variant=variant, protocol=p, overrides=overrides_for(overrides, p)) for p in wanted]
     _needs_training_extra("training")
+    if len(resolved) > 1 and out.exists() and {p.name for p in out.iterdir()} - {"honest", "paper", "report.html"}:
+        raise UsageError(f"--out: expected a new or empty folder or a run to resume, found other files in '{out}'.")
     from pneumoscope.io import manifest
 
-    dataset, warnings = read_data(data, found.classes, mapping=mapping or {}, ungrouped=ungrouped)
+    dataset, warnings = read_data(data, resolved[0].classes, mapping=mapping or {}, ungrouped=ungrouped, say=say)
     manifest.check_complete(dataset)
-    for warning in warnings:
-        say(warning)
     evaluations = []
     for one in resolved:
         folder = out / one.protocol.name if len(resolved) > 1 else out
@@ -279,7 +291,8 @@ def _write_run_report(out: Path, evaluations: Sequence[Evaluation], recipe: Reci
     if path.exists():
         facts = json.loads(path.read_text(encoding="utf-8"))
         said = {k: str(v) for k, v in facts.items() if not isinstance(v, dict)}
-        said |= {str(k): str(v) for k, v in facts.get("packages", {}).items()}
+        said |= {f"seconds of {k}": str(v) for k, v in facts["seconds"].items()}
+        said |= {str(k): str(v) for k, v in facts["packages"].items()}
     write_text(out / "report.html", html.evaluation_report(evaluations, recipe, run=said))
 
 
@@ -303,15 +316,14 @@ def evaluate(
 
     loaded = bundles.load(bundle)
     facts = loaded.facts
-    dataset, warnings = read_data(data, facts.recipe.classes, mapping=mapping or {}, ungrouped=ungrouped)
-    seen = [s.file for s in dataset.samples if s.digest[:16] in set(facts.data.seen)]
+    dataset, warnings = read_data(data, facts.recipe.classes, mapping=mapping or {}, ungrouped=ungrouped, say=say)
+    known = set(facts.data.seen)
+    seen = [s.file for s in dataset.samples if s.digest[:16] in known]
     if seen:
         raise LeakError(
             f"--data: expected images that the bundle has not seen, found {len(seen)} of {len(dataset)} among those it "
             f"was trained on ('{seen[0]}' for one). Leave them out, or see the bundle's own out-of-fold evaluation."
         )
-    for warning in warnings:
-        say(warning)
     start = time.monotonic()
     with new_folder(out) as folder:
         evaluation = assess(loaded, dataset, folder, warnings=warnings, progress=progress)

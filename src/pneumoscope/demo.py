@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from pneumoscope import api, phantoms
 from pneumoscope.core.files import new_folder
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.result import Prediction
+from pneumoscope.core.serial import from_json
 
 BUILT_IN = "phantom"
 # seeds of the patients that are screened; training draws its own from other seeds
@@ -25,18 +27,22 @@ RECIPE = "szalay2021:cnn"
 def screening(out: Path, *, progress: Progress, bundle: str = BUILT_IN) -> list[Prediction]:
     """Make six synthetic patients under `out`, screen them, and write `out`/screening/report.html.
 
+    What is there already is not made again.
+
     Raises:
-        UsageError: `out` is in use.
+        UsageError: `out` is in use by something else.
     """
-    with new_folder(out / "patients") as folder:
-        paths = _patients(folder, progress)
-    return api.predict(
-        bundle, [out / "patients" / p for p in paths], out=out / "screening", explain=True, progress=progress
-    )
+    if not (out / "patients").exists():
+        with new_folder(out / "patients") as folder:
+            _patients(folder, progress)
+    done = out / "screening" / "predictions.json"
+    if done.exists():
+        return [from_json(Prediction, p) for p in json.loads(done.read_text(encoding="utf-8"))]
+    paths = sorted((out / "patients").iterdir())
+    return api.predict(bundle, paths, out=out / "screening", explain=True, progress=progress)
 
 
-def _patients(folder: Path, progress: Progress) -> list[str]:
-    names = []
+def _patients(folder: Path, progress: Progress) -> None:
     for i in range(2 * len(LABELS)):
         label = LABELS[i % len(LABELS)]
         phantom = phantoms.make_xray(label, seed=SCREENED_SEED + i)
@@ -45,9 +51,7 @@ def _patients(folder: Path, progress: Progress) -> list[str]:
             phantoms.write_png(phantom, folder / name)
         else:
             phantoms.write_dicom(phantom, folder / name, seed=i)
-        names.append(name)
         progress("making patients", i + 1, 2 * len(LABELS))
-    return names
 
 
 def with_training(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,13 +14,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fixtures_trained import MAPPING, RECIPE, TINY
+from safetensors.torch import save_file
 
 from pneumoscope import api
+from pneumoscope import bundle as bundles
 from pneumoscope.core.dataset import Split
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation
 from pneumoscope.core.serial import from_json
 from pneumoscope.errors import DataError, LeakError, RecipeError, UsageError
+from pneumoscope.nets.backbones import build_backbone
+from pneumoscope.train.checkpoint import load_fit
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -34,6 +37,12 @@ def again(data: Path, out: Path, **changed: object) -> list[Evaluation]:
     return api.train(RECIPE, [data], out=out, mapping=MAPPING, overrides=overrides, **changed)  # type: ignore[arg-type]
 
 
+def test_the_tiny_model_tells_images_apart(made_run: Path) -> None:
+    """What every comparison of answers stands on: a model that answers the same to all would pass them all."""
+    answers = [float(r["p_covid"]) for r in rows(made_run / "predictions.csv")]
+    assert np.std(answers) > 0.01
+
+
 def test_the_folder_is_what_the_design_says(made_run: Path) -> None:
     there = {p.name for p in made_run.iterdir()}
     expected = {"recipe.json", "split.json", "environment.json", "predictions.csv", "evaluation.json", "report.html"}
@@ -42,6 +51,7 @@ def test_the_folder_is_what_the_design_says(made_run: Path) -> None:
     assert Recipe.from_json(recipe["recipe"]).digest == recipe["digest"]
     environment = json.loads((made_run / "environment.json").read_text())
     assert {"torch", "openvino", "numpy"} <= set(environment["packages"])
+    assert {"reading", "fitting", "exporting"} <= set(environment["seconds"])
 
 
 def test_every_file_is_predicted_once_by_a_network_that_did_not_learn_its_patient(
@@ -103,37 +113,93 @@ def test_another_recipe_or_other_data_is_refused(tiny_run: Path, tiny_data: Path
         again(other, tiny_run)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match="found other files"):
-        again(tiny_data, tmp_path / "full")
+    for protocol in ("honest", "both"):
+        with pytest.raises(UsageError, match="found other files"):
+            again(tiny_data, tmp_path / "full", protocol=protocol)
 
 
-def test_a_killed_run_goes_on_and_ends_as_one_that_was_not(made_run: Path, tiny_data: Path, tmp_path: Path) -> None:
-    """SIGKILL at an arbitrary moment of the first fold's fit; the same command then finishes."""
+def test_a_run_that_is_killed_in_a_fit_goes_on_and_ends_as_one_that_was_not(tiny_data: Path, tmp_path: Path) -> None:
+    """SIGKILL while the first fold is being fitted, a checkpoint on disk; the same command then finishes."""
+    settings = TINY | {"stages.head.epochs": "30"}
+    options = [f"--map={k}={v}" for k, v in MAPPING.items()] + [f"--set={k}={v}" for k, v in settings.items()]
+    often = "from pneumoscope.train import loop; loop.CHECKPOINT_SECONDS = 0.0; "
+    often += "from pneumoscope.app.cli import main; main()"
     out = tmp_path / "killed"
-    options = [f"--map={k}={v}" for k, v in MAPPING.items()] + [f"--set={k}={v}" for k, v in TINY.items()]
-    command = [
-        sys.executable,
-        "-m",
-        "pneumoscope.app.cli",
-        "train",
-        RECIPE,
-        "--data",
-        str(tiny_data),
-        "--out",
-        str(out),
-    ]
-    with subprocess.Popen([*command, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+    command = [sys.executable, "-c", often, "train", RECIPE, "--data", str(tiny_data), "--out", str(out), *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        checkpoint = out / "fold_0" / "head.checkpoint"
         deadline = time.monotonic() + 120
-        while not (out / "fold_0" / "head.safetensors").exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
+        while not checkpoint.exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert process.returncode == -signal.SIGKILL
-    assert not (out / "evaluation.json").exists()
-    finished = subprocess.run([*command, *options], capture_output=True, text=True, env=os.environ, check=False)
+    epochs = len(load_fit(checkpoint)[3].history)
+    assert 0 < epochs < 30
+    assert not (out / "fold_0" / "head.safetensors").exists()
+    finished = subprocess.run(command, capture_output=True, text=True, check=False)
     assert finished.returncode == 0, finished.stderr
-    assert (out / "predictions.csv").read_text() == (made_run / "predictions.csv").read_text()
     assert not [p for p in out.rglob(".*") if p.is_file()]
+    whole = tmp_path / "whole"
+    again(tiny_data, whole, overrides=settings)
+    assert (out / "predictions.csv").read_text() == (whole / "predictions.csv").read_text()
+
+
+def test_the_order_of_rows_changes_nothing_not_even_in_a_resumed_run(
+    tiny_run: Path, tiny_data: Path, tmp_path: Path
+) -> None:
+    turned = Path(shutil.copytree(tiny_data, tmp_path / "turned"))
+    header, *lines = (turned / "labels.csv").read_text().splitlines()
+    (turned / "labels.csv").write_text("\n".join([header, *reversed(lines)]) + "\n")
+    before = (tiny_run / "predictions.csv").read_text()
+    again(turned, tiny_run)
+    assert (tiny_run / "predictions.csv").read_text() == before
+
+
+def test_another_order_of_the_classes_is_the_same_model(made_run: Path, tiny_data: Path, tmp_path: Path) -> None:
+    again(tiny_data, tmp_path / "run", overrides={"classes.names": '["covid", "non-covid"]'})
+    facts = bundles.load(str(tmp_path / "run" / "bundle")).facts
+    assert facts.recipe.classes.names == ("covid", "non-covid")
+    one = {r["file"]: r["p_covid"] for r in rows(made_run / "predictions.csv")}
+    other = {r["file"]: r["p_covid"] for r in rows(tmp_path / "run" / "predictions.csv")}
+    assert {k: float(v) for k, v in other.items()} == pytest.approx({k: float(v) for k, v in one.items()}, abs=1e-5)
+    png = tiny_data / rows(tiny_data / "labels.csv")[0]["file"]
+    (answer,) = api.predict(str(tmp_path / "run" / "bundle"), [png])
+    (same,) = api.predict(str(made_run / "bundle"), [png])
+    assert answer.probabilities["covid"] == pytest.approx(same.probabilities["covid"], abs=1e-5)
+
+
+def test_other_pretrained_weights_are_refused_in_a_run_that_began(tiny_data: Path, tmp_path: Path) -> None:
+    """A head fitted on one backbone would silently stand on another."""
+    overrides = {"stages.head.net": "mobilenetv2", "stages.head.init": "imagenet", "stages.head.trainable": "head"}
+    folders = []
+    for seed in (1, 2):
+        folder = tmp_path / f"weights{seed}"
+        folder.mkdir()
+        net, _ = build_backbone("mobilenetv2", init="random", seed=seed)
+        save_file(net.net.state_dict(), folder / "mobilenetv2_100.safetensors")
+        folders.append(folder)
+    out = tmp_path / "run"
+    again(tiny_data, out, overrides=overrides, weights_dir=folders[0])
+    shutil.rmtree(out / "bundle")
+    with pytest.raises(UsageError, match="expected those that the run in"):
+        again(tiny_data, out, overrides=overrides, weights_dir=folders[1])
+    again(tiny_data, out, overrides=overrides, weights_dir=folders[0])
+
+
+def test_names_of_files_are_not_in_the_bundle(tiny_data: Path, tmp_path: Path) -> None:
+    """A copy within one patient is said with its name, and stored without: bundles are given away."""
+    copied = Path(shutil.copytree(tiny_data, tmp_path / "copied"))
+    first = rows(copied / "labels.csv")[0]
+    shutil.copy(copied / first["file"], copied / "images" / "DOE_JOHN.png")
+    with (copied / "labels.csv").open("a") as file:
+        file.write(f"images/DOE_JOHN.png,{first['label']},{first['patient_id']},{first['group_id']},PA,x\n")
+    said: list[str] = []
+    again(copied, tmp_path / "run", overrides={"stages.head.epochs": 1}, say=said.append)
+    assert any("DOE_JOHN" in s for s in said)
+    for path in (tmp_path / "run" / "bundle").rglob("*"):
+        assert path.is_dir() or b"DOE_JOHN" not in path.read_bytes()
+    assert "stand more than once" in (tmp_path / "run" / "bundle" / "bundle.json").read_text()
 
 
 def test_both_protocols_stand_side_by_side(tiny_data: Path, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from pneumoscope.nets.build import probabilities
 from pneumoscope.recipes import find
 from pneumoscope.train import stages
 from pneumoscope.train.data import prepare
+from pneumoscope.train.environment import Clock
 from pneumoscope.train.stages import Bench, fit_stages, predict
 
 OVERRIDES = {
@@ -38,7 +39,13 @@ def dataset(tiny_data: Path) -> Dataset:
 def bench(dataset: Dataset, recipe: Recipe, tmp_path: Path) -> Bench:
     images, _ = prepare(dataset, recipe, tmp_path / "prepared", silent)
     return Bench(
-        recipe=recipe, dataset=dataset, images=images, cache=tmp_path / "cache", weights_dir=None, progress=silent
+        recipe=recipe,
+        dataset=dataset,
+        images=images,
+        cache=tmp_path / "cache",
+        weights_dir=None,
+        progress=silent,
+        clock=Clock(tmp_path / "environment.json", {}),
     )
 
 
@@ -104,4 +111,8 @@ def test_the_digest_of_a_backbone_is_of_its_weights(dataset: Dataset, tmp_path: 
     before = stages._digest(net.backbone)
     with torch.no_grad():
         next(net.backbone.parameters()).mul_(1.001)
-    assert stages._digest(net.backbone) != before
+    changed = stages._digest(net.backbone)
+    assert changed != before
+    # no tensor holds an epsilon, and features depend on it
+    next(m for m in net.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)).eps = 0.1
+    assert stages._digest(net.backbone) != changed

@@ -12,8 +12,8 @@ from pneumoscope.core.dataset import Dataset, Sample
 from pneumoscope.errors import DataError, LeakError
 
 
-def check_leaks(dataset: Dataset) -> tuple[str, ...]:
-    """Warnings about identical files within one group, which is unequal weight but no leak; empty where none.
+def check_leaks(dataset: Dataset) -> tuple[tuple[str, ...], ...]:
+    """The files that are identical within one group, set by set: unequal weight, but no leak.
 
     Raises:
         LeakError: identical files under two groups (in an ungrouped set every file is its own).
@@ -39,9 +39,7 @@ def check_leaks(dataset: Dataset) -> tuple[str, ...]:
             f"leaks: expected identical files in one group, found {len(leaks)} file(s) in several: {_some(leaks)}. "
             f"{fix}, or keep one file of each."
         )
-    if not same:
-        return ()
-    return (f"{len(same)} file(s) stand more than once within one patient: {_some(same)}. Each copy counts.",)
+    return tuple(tuple(s.file for s in samples) for samples in same)
 
 
 def _some(sets: Sequence[Sequence[Sample]]) -> str:

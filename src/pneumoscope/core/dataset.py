@@ -59,7 +59,7 @@ class Sample:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Samples of one folder, all with a label that a class stands for.
+    """Samples of one folder in the order of their file names, all with a label that a class stands for.
 
     left_out: label -> number of files that no class maps to. grouped: False when neither group nor patient
     was given and every file stands for itself.
@@ -72,6 +72,8 @@ class Dataset:
     grouped: bool = True
 
     def __post_init__(self) -> None:
+        # one order whatever the rows' or the folders' order was: answers are kept by position
+        object.__setattr__(self, "samples", tuple(sorted(self.samples, key=lambda s: s.file)))
         for sample in self.samples:
             if sample.label not in self.classes.names:
                 raise DataError(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,6 +15,13 @@ from pneumoscope.core.serial import digest, from_json, to_json
 from pneumoscope.errors import RecipeError
 
 Scalar = bool | int | float | str
+
+SEEDS = 2**32  # what the least of the generators takes
+
+
+def _need(holds: bool, name: str, rule: str, found: object) -> None:
+    if not holds:
+        raise RecipeError(f"{name}: expected {rule}, found {found}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +46,17 @@ class Step:
 class Head:
     """What follows the backbone's last feature map: pooling, hidden layers, and the outputs.
 
-    hidden: units of each hidden layer. dropout: rate after each hidden layer, 0..1.
+    hidden: units of each hidden layer. dropout: rate after each hidden layer, in [0, 1).
     """
 
     pooling: Literal["flatten", "average"]
     hidden: tuple[int, ...] = ()
     activation: Literal["relu", "leaky_relu"] = "relu"
     dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        _need(all(n >= 1 for n in self.hidden), "head.hidden", "layers of at least 1 unit", list(self.hidden))
+        _need(0 <= self.dropout < 1, "head.dropout", "a rate in [0, 1)", self.dropout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +68,11 @@ class Optim:
     momentum: float = 0.0
     weight_decay: float = 0.0
     schedule: Literal["constant", "cosine"] = "constant"
+
+    def __post_init__(self) -> None:
+        _need(0 < self.lr < math.inf, "optim.lr", "a finite number above 0", self.lr)
+        _need(0 <= self.momentum < 1, "optim.momentum", "a number in [0, 1)", self.momentum)
+        _need(0 <= self.weight_decay < math.inf, "optim.weight_decay", "a finite number, at least 0", self.weight_decay)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,11 +106,12 @@ class Stage:
             raise RecipeError(
                 f"stages.{self.name}: expected epochs and batch of at least 1, found {self.epochs} and {self.batch}."
             )
-        kind, _, number = self.trainable.partition(":")
-        if kind not in ("all", "head", "upper") or (kind == "upper") != number.isdigit():
+        if not re.fullmatch("all|head|upper:[1-9][0-9]{0,3}", self.trainable):
             raise RecipeError(
-                f"stages.{self.name}.trainable: expected 'all', 'head' or 'upper:<n>', found '{self.trainable}'."
+                f"stages.{self.name}.trainable: expected 'all', 'head' or 'upper:<n>' with n of 1..9999, "
+                f"found '{self.trainable}'."
             )
+        _need(0 <= self.seed < SEEDS, f"stages.{self.name}.seed", f"0..{SEEDS - 1}", self.seed)
         if self.init not in ("imagenet", "random") and not self.init.startswith("stage:"):
             raise RecipeError(
                 f"stages.{self.name}.init: expected 'imagenet', 'random' or 'stage:<name>', found '{self.init}'."
@@ -122,6 +141,7 @@ class Protocol:
                 f"protocols.{self.name}: expected folds of at least 1, test_share in (0, 1) and val_share in [0, 1), "
                 f"found {self.folds}, {self.test_share} and {self.val_share}."
             )
+        _need(0 <= self.seed < SEEDS, f"protocols.{self.name}.seed", f"0..{SEEDS - 1}", self.seed)
         if self.name == "honest" and (self.unit != "group" or self.val_share == 0):
             raise RecipeError(
                 "protocols.honest: expected unit 'group' and a val_share above 0, "
@@ -142,6 +162,17 @@ class Decision:
     value: float = 0.5
 
 
+def _check_decision(decision: Decision) -> None:
+    """Whether `value` fits the rule: known before anything is trained, not when the first threshold is fitted."""
+    value = decision.value
+    holds, rule = {
+        "fixed": (0 <= value <= 1, "a probability in [0, 1]"),
+        "sensitivity": (0 < value <= 1, "a sensitivity in (0, 1]"),
+        "cost": (0 < value < math.inf, "a finite cost above 0"),
+    }.get(decision.rule, (math.isfinite(value), "a finite number"))
+    _need(holds, "decision.value", f"{rule} for the rule '{decision.rule}'", value)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Reported:
     """A figure that the paper prints, so that it can stand beside ours. metrics: name -> value in 0..1."""
@@ -157,7 +188,8 @@ class Recipe:
 
     roles: data roles that training asks for; "main" is what is evaluated.
     variants: name -> dotted field -> value, what differs from the recipe as written; `variant` is the one in place.
-    sources: dotted field, or a prefix of it -> where the paper says so, or "assumed: why".
+    sources: dotted field, or a prefix of it -> where the paper says so, or "assumed: why". "<variant>:<field>" is
+        the field's source in that variant.
     """
 
     name: str
@@ -180,6 +212,7 @@ class Recipe:
             names = [x.name for x in getattr(self, kind)]
             if not names or len(set(names)) != len(names):
                 raise RecipeError(f"{self.name}.{kind}: expected different names, at least one, found {names}.")
+        _check_decision(self.decision)
         before: set[str] = set()
         for stage in self.stages:
             kind, _, of = stage.init.partition(":")

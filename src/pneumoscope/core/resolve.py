@@ -1,10 +1,11 @@
-"""From a recipe as written to the one that runs: variant, then overrides, then one protocol."""
+"""From a recipe as written to those that run: variant, then overrides, then one recipe a protocol."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pneumoscope.core.recipe import METHOD_FIELDS, Recipe, Scalar, method_leaves
@@ -18,27 +19,41 @@ OVERRIDE = "override"
 def resolve(
     recipe: Recipe, *, variant: str | None = None, protocol: str = "honest", overrides: Mapping[str, str] | None = None
 ) -> Recipe:
-    """The recipe with a variant's and the user's values in place and one protocol left.
+    """The recipe with a variant's and the user's values in place and one protocol left: see `resolve_all`."""
+    return resolve_all(recipe, variant=variant, protocols=(protocol,), overrides=overrides)[0]
+
+
+def resolve_all(
+    recipe: Recipe, *, variant: str | None, protocols: Sequence[str], overrides: Mapping[str, str] | None
+) -> list[Recipe]:
+    """One recipe for each of `protocols`, in their order, with a variant's and the user's values in place.
 
     overrides: dotted field -> value as text; JSON where it is JSON, else a string. Each is checked against the
-    field's type and gets "override" as its source.
+    field's type and gets "override" as its source. One of a field of a protocol goes to the recipe that runs it;
+    the sources stay whole, so that the recipes can be shown as one.
 
     Raises:
-        RecipeError: an unknown variant, protocol or field, or a value of another type.
+        RecipeError: an unknown variant, protocol or field, a field of a protocol that does not run, or a value that
+            does not fit its field.
     """
-    named = [p.name for p in recipe.protocols]
-    if protocol not in named:
-        raise RecipeError(f"--protocol: expected one of {', '.join(named)}, found '{protocol}'.")
-    chosen = tuple(p for p in recipe.protocols if p.name == protocol)
-    resolved = with_variant(dataclasses.replace(recipe, protocols=chosen), variant)
-    for path, text in (overrides or {}).items():
-        resolved = with_value(resolved, path, _parse(text))
-        resolved = dataclasses.replace(resolved, sources={**resolved.sources, path: OVERRIDE})
-    return resolved
+    whole = with_overrides(with_variant(recipe, variant), overrides or {})
+    named = {p.name: p for p in whole.protocols}
+    for protocol in protocols:
+        if protocol not in named:
+            raise RecipeError(f"--protocol: expected one of {', '.join(named)}, found '{protocol}'.")
+    for path in overrides or {}:
+        of = path.split(".")[1] if path.startswith("protocols.") else protocols[0]
+        if of not in protocols:
+            runs = " or ".join(f"'{protocol}'" for protocol in protocols)
+            raise RecipeError(
+                f"{path}: expected a field of the protocol {runs} that runs, found one of '{of}'. "
+                f"Add --protocol {of} or both."
+            )
+    return [dataclasses.replace(whole, protocols=(p,)) for p in (named[name] for name in protocols)]
 
 
 def with_variant(recipe: Recipe, variant: str | None) -> Recipe:
-    """The recipe with a variant's values in place.
+    """The recipe with a variant's values, and its sources of them, in place.
 
     Raises:
         RecipeError: no such variant.
@@ -50,29 +65,58 @@ def with_variant(recipe: Recipe, variant: str | None) -> Recipe:
             f"{recipe.name}: expected a variant of this recipe, found '{variant}'. "
             f"{did_you_mean(variant, list(recipe.variants))}"
         )
-    for path, value in recipe.variants[variant].items():
-        recipe = with_value(recipe, path, value)
-    return dataclasses.replace(recipe, variant=variant)
+    of = f"{variant}:"
+    own = {key.removeprefix(of): text for key, text in recipe.sources.items() if key.startswith(of)}
+    changed = with_values(recipe, recipe.variants[variant])
+    return dataclasses.replace(changed, variant=variant, sources={**recipe.sources, **own})
 
 
-def with_value(recipe: Recipe, path: str, value: Any) -> Recipe:
-    """The recipe with the dotted field `path` set to `value`, checked against the field's type.
+def with_overrides(recipe: Recipe, overrides: Mapping[str, str]) -> Recipe:
+    """The recipe with the user's values in place; the source of each, and of what lies under it, says "override".
+
+    Raises:
+        RecipeError: an unknown field, or a value that does not fit it.
+    """
+    changed = with_values(recipe, {path: _parse(path, text) for path, text in overrides.items()})
+    kept = {k: text for k, text in recipe.sources.items() if not any(k.startswith(f"{path}.") for path in overrides)}
+    return dataclasses.replace(changed, sources={**kept, **dict.fromkeys(overrides, OVERRIDE)})
+
+
+def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with each dotted field set to its value, checked against the fields' types.
+
+    All are set before any is judged: a `decision.value` may only make sense with the `decision.rule` beside it.
 
     Raises:
         RecipeError: no such field, or a value that does not fit it.
     """
-    if path.split(".")[0] not in METHOD_FIELDS:
-        raise _unknown(path, recipe)
     data = to_json(recipe)
-    _set(data, path.split("."), value, path, recipe)
+    for path, value in values.items():
+        if path.split(".")[0] not in METHOD_FIELDS:
+            raise _unknown(path, recipe)
+        _set(data, path.split("."), value, path, recipe)
     try:
         return Recipe.from_json(data)
     except Mismatch as error:
         raise RecipeError(
-            f"{path}: {str(error).partition(': ')[2]} See: pneumoscope recipes show {recipe.name}"
+            f"{_by_name(error.path, data)}: {str(error).partition(': ')[2]} "
+            f"See: pneumoscope recipes show {recipe.name}"
         ) from error
     except ValueError as error:
         raise RecipeError(str(error)) from error
+
+
+def _by_name(path: str, data: Any) -> str:
+    """`stages.0.epochs` as `stages.head.epochs`, as the user knows it."""
+    parts = []
+    for part in path.split("."):
+        if isinstance(data, list):
+            data = data[int(part)]
+            parts.append(data.get("name", part) if isinstance(data, dict) else part)
+        else:
+            data = data.get(part) if isinstance(data, dict) else None
+            parts.append(part)
+    return ".".join(map(str, parts))
 
 
 def _set(data: Any, parts: list[str], value: Any, path: str, recipe: Recipe) -> None:
@@ -81,7 +125,8 @@ def _set(data: Any, parts: list[str], value: Any, path: str, recipe: Recipe) -> 
         last = i == len(parts) - 1
         if isinstance(at, list):
             at = next((x for x in at if isinstance(x, dict) and x.get("name") == part), None)
-            if at is not None and not last:
+            # a member's name is how it is addressed, not a field of it
+            if at is not None and not last and parts[i + 1 :] != ["name"]:
                 at = at["args"] if set(at) == {"name", "args"} else at
                 continue
         elif isinstance(at, dict) and part in at:
@@ -107,8 +152,16 @@ def _like(old: Any, value: Any, path: str) -> Any:
     return value
 
 
-def _parse(text: str) -> Any:
+def _parse(path: str, text: str) -> Any:
+    def finite(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+        def read(number: str) -> Any:
+            if not math.isfinite(float(number)):  # NaN, Infinity, 1e999, and integers too large for a float
+                raise RecipeError(f"{path}: expected a finite number, found {number[:20]}.")
+            return kind(number)
+
+        return read
+
     try:
-        return json.loads(text)
+        return json.loads(text, parse_int=finite(int), parse_float=finite(float), parse_constant=finite(float))
     except json.JSONDecodeError:
         return text

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -29,10 +29,11 @@ DETAILED = 50
 THUMBNAIL = 88
 
 
-def screening_report(screened: Sequence[Screened], facts: Facts, *, title: str = "Chest images, screened") -> str:
+def screening_report(screened: Iterable[Screened], facts: Facts, *, title: str = "Chest images, screened") -> str:
     """The report on what one bundle answered for some studies: one HTML file.
 
-    All studies stand in the table at the top, the first `DETAILED` are shown in full.
+    All studies stand in the table at the top, the first `DETAILED` are shown in full. Studies are drawn as they come
+    and only their small pictures are kept, so that memory does not grow with their size.
     """
     classes = facts.recipe.classes
     studies = [_study(i, s, classes, full=i < DETAILED) for i, s in enumerate(screened)]
@@ -41,7 +42,8 @@ def screening_report(screened: Sequence[Screened], facts: Facts, *, title: str =
         title=title,
         studies=studies,
         detailed=DETAILED,
-        tally=_tally(screened, classes),
+        tally=_tally([s["p"] for s in studies], classes),
+        layer=next((s["layer"] for s in studies if s["layer"]), facts.explains),
         scale=_uri("image/png", figures.scale_png()),
         opacity=round(100 * figures.OPACITY),
         facts=facts,
@@ -84,11 +86,13 @@ def _study(i: int, screened: Screened, classes: ClassSet, *, full: bool) -> dict
         "verdict": words.verdict(p, classes),
         "kind": _kind(p, classes),
         "bars": _bars(p, classes),
-        "image": image,
+        "size": None if image is None else image.shape,
+        "view": None if image is None else image.view,
+        "target": None if explanation is None else explanation.target,
+        "layer": None if explanation is None else explanation.layer,
         "picture": _uri("image/jpeg", figures.image_jpeg(image)) if image is not None and full else None,
         "thumbnail": _uri("image/jpeg", figures.image_jpeg(image, long_side=THUMBNAIL)) if image is not None else None,
         "heat": _uri("image/png", figures.heat_png(explanation)) if drawn and explanation is not None else None,
-        "explanation": explanation,
         "nothing": empty,
     }
 
@@ -116,11 +120,11 @@ def _bars(p: Prediction, classes: ClassSet) -> list[dict[str, Any]]:
     ]
 
 
-def _tally(screened: Sequence[Screened], classes: ClassSet) -> list[tuple[str, str, int]]:
+def _tally(predictions: Sequence[Prediction], classes: ClassSet) -> list[tuple[str, str, int]]:
     """Kind, words and number of each answer that occurs, the positive ones first."""
     found: dict[tuple[str, str], int] = {}
-    for s in screened:
-        key = _kind(s.prediction, classes), words.verdict(s.prediction, classes)
+    for p in predictions:
+        key = _kind(p, classes), words.verdict(p, classes)
         found[key] = found.get(key, 0) + 1
     order = ["positive", "negative", "refused"]
     return [(kind, text, n) for (kind, text), n in sorted(found.items(), key=lambda x: (order.index(x[0][0]), x[0][1]))]

@@ -31,8 +31,8 @@ def assess(
     """
     names = dataset.classes.names
     results: list[Screened] = []
-    screener = Screener(bundle)
-    for i, result in enumerate(screener.screen(Path(dataset.root) / s.file for s in dataset.samples)):
+    paths = (Path(dataset.root) / s.file for s in dataset.samples)
+    for i, result in enumerate(Screener(bundle).screen(paths, one_each=True, maps=False)):
         results.append(Screened(prediction=result.prediction))
         progress("screening", i + 1, len(dataset))
     _write(folder / "predictions.csv", dataset, results)
@@ -41,7 +41,9 @@ def assess(
     if not answered:
         raise DataError(f"--data: expected images that the bundle accepts, found none. {refused[0].reasons[0]}")
     if refused:
-        warnings = (*warnings, f"{len(refused)} of {len(dataset)} images were refused: {refused[0].reasons[0]}")
+        # without the path: a file's name may be a patient's
+        why = refused[0].reasons[0].removeprefix(refused[0].path).lstrip(" :,")
+        warnings = (*warnings, f"{len(refused)} of {len(dataset)} images were refused, the first one for: {why}")
     samples = [dataset.samples[i] for i in answered]
     predictions = [results[i].prediction for i in answered]
     evaluation = metrics.evaluate(

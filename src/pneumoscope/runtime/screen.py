@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Screened:
-    """A prediction with the image it is about and where the network looked; both None where refused."""
+    """A prediction with the image it is about and where the network looked; both None where refused or not asked."""
 
     prediction: Prediction
     image: Image2D | None = None
@@ -82,20 +82,27 @@ class Screener:
         self._engine = Engine(bundle.read(bundles.GRAPH), precision=precision, threads=threads)
 
     def screen(
-        self, paths: Iterable[Path], *, series_uid: str | None = None, target: str | None = None
+        self,
+        paths: Iterable[Path],
+        *,
+        series_uid: str | None = None,
+        target: str | None = None,
+        one_each: bool = False,
+        maps: bool = True,
     ) -> Iterator[Screened]:
         """One result for each study under the paths, in order; reading is done a batch at a time.
 
-        target: the class that maps explain, None for the one decided for.
+        target: the class that maps explain, None for the one decided for. one_each: every path must hold one study,
+        and one that holds several is refused. maps: say where the model looked, in the pixels of each source image.
         """
-        for batch in _batches(self._found(paths, series_uid), BATCH):
+        for batch in _batches(self._found(paths, series_uid, one_each), BATCH):
             items = [found if isinstance(found, Screened) else self._read(found) for found in batch]
             ready = [item for item in items if isinstance(item, _Ready)]
-            answers = iter(self._answer(ready, target))
+            answers = iter(self._answer(ready, target, maps))
             for item in items:
                 yield item if isinstance(item, Screened) else next(answers)
 
-    def _found(self, paths: Iterable[Path], series_uid: str | None) -> Iterator[load.Found | Screened]:
+    def _found(self, paths: Iterable[Path], series_uid: str | None, one_each: bool) -> Iterator[load.Found | Screened]:
         for path in paths:
             try:
                 discovery = load.discover(path, series_uid=series_uid)
@@ -104,7 +111,10 @@ class Screener:
                 continue
             for ignored, why in discovery.ignored:
                 self._say(f"passed over {ignored}: {why}")
-            yield from discovery.found
+            if one_each and len(discovery.found) > 1:
+                yield self._refused(str(path), f"{path}: expected one study, found {len(discovery.found)}.")
+            else:
+                yield from discovery.found
 
     def _read(self, found: load.Found) -> Screened | _Ready:
         start = time.perf_counter()
@@ -149,7 +159,7 @@ class Screener:
             )
         )
 
-    def _answer(self, ready: list[_Ready], target: str | None) -> list[Screened]:
+    def _answer(self, ready: list[_Ready], target: str | None, maps: bool) -> list[Screened]:
         if not ready:
             return []
         start = time.perf_counter()
@@ -165,6 +175,9 @@ class Screener:
                 decision=names[k],
                 seconds=round(r.prediction.seconds + each, 4),
             )
+            if not maps:
+                results.append(Screened(prediction=prediction))
+                continue
             shown = names[k] if target is None else target
             cam_of = cam[self.recipe.classes.index(shown)]
             explanation = explain(cam_of, r.prepared, layer=self.bundle.facts.explains, target=shown)

@@ -18,18 +18,18 @@ from safetensors.torch import save
 from torch import Tensor
 
 from pneumoscope.core.files import write_bytes
-from pneumoscope.core.serial import from_json, to_json
+from pneumoscope.core.serial import Undefinable, from_json, to_json
 from pneumoscope.errors import IntegrityError
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epoch:
-    """What one epoch measured. seconds: wall time of it."""
+    """What one epoch measured. seconds: wall time of it. A loss is NaN where training went out of bounds."""
 
     epoch: int
     lr: float
-    train_loss: float
-    val_loss: float
+    train_loss: Undefinable
+    val_loss: Undefinable
     val_accuracy: float
     val_balanced_accuracy: float
     seconds: float

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from pneumoscope.core.dataset import Dataset, Sample
+from pneumoscope.core.files import write_text
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.serial import digest, to_json
@@ -31,7 +32,7 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
     if not (path.exists() and notes.exists()):
         folder.mkdir(parents=True, exist_ok=True)
         found = _prepare_into(path, dataset, recipe, progress)
-        notes.write_text("\n".join(found), encoding="utf-8")
+        write_text(notes, "\n".join(found))
     images = np.load(path, mmap_mode="r", allow_pickle=False)
     return images, tuple(notes.read_text(encoding="utf-8").splitlines())
 

@@ -28,6 +28,8 @@ from pneumoscope.prep import pipeline
 from pneumoscope.runtime import engine
 
 FP32_TOLERANCE = 1e-4
+# of the strongest place of all maps
+MAP_TOLERANCE = 1e-3
 # bf16 is allowed where it moves no probability by more and changes no decision (speed.md measured 0.007)
 BF16_TOLERANCE = 0.02
 BATCH = 16
@@ -68,13 +70,14 @@ def check_precisions(graph: bytes, net: Net, images: np.ndarray, threshold: floa
     """Compare the exported graph with torch in fp32 on prepared images `[n, H, W]`, in each precision of this CPU.
 
     Raises:
-        IntegrityError: the graph in fp32 is further than 1e-4 from torch.
+        IntegrityError: the graph in fp32 is further than 1e-4 from torch, or its maps are other than torch's.
     """
-    expected, _ = torch_answers(net, images)
+    expected, expected_maps = torch_answers(net, images)
     found: dict[str, Precision] = {}
     for name in engine.supported_precisions():
         runner = engine.Engine(graph, precision=name)
-        got = np.concatenate([runner.run(images[i : i + BATCH])[0] for i in range(0, len(images), BATCH)])
+        parts = [runner.run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
+        got, maps = (np.concatenate(p) for p in zip(*parts, strict=True))
         largest = float(np.abs(got - expected).max())
         changed = int((decide(threshold, got, net.classes) != decide(threshold, expected, net.classes)).sum())
         tolerance = FP32_TOLERANCE if name == "fp32" else BF16_TOLERANCE
@@ -84,6 +87,8 @@ def check_precisions(graph: bytes, net: Net, images: np.ndarray, threshold: floa
             changed=changed,
             n_images=len(images),
         )
+        if name == "fp32" and float(np.abs(maps - expected_maps).max()) > MAP_TOLERANCE * float(expected_maps.max()):
+            raise IntegrityError("export: expected the graph's Grad-CAM to equal torch's, found another map.")
     if not found["fp32"].validated:
         raise IntegrityError(
             f"export: expected the graph within {FP32_TOLERANCE} of torch, "

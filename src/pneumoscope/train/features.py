@@ -18,6 +18,7 @@ from pneumoscope.core.files import write_bytes
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Recipe, Stage
 from pneumoscope.core.serial import digest, to_json
+from pneumoscope.errors import IntegrityError
 from pneumoscope.nets.build import Net
 
 # raised when what is computed from the same inputs changes, so that old files are not taken for new ones
@@ -53,11 +54,20 @@ def cached_features(
                 _write(paths[i], values)
             done += len(chunk)
             progress(f"features of {stage.net}", done, len(paths))
-    return torch.from_numpy(np.stack([np.load(path, allow_pickle=False) for path in paths]))
+    return torch.from_numpy(np.stack([_read(path) for path in paths]))
 
 
 def _path(cache: Path, key: str) -> Path:
     return cache / "features" / key[:2] / f"{key}.npy"
+
+
+def _read(path: Path) -> np.ndarray:
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except (EOFError, ValueError) as error:
+        raise IntegrityError(
+            f"{path}: expected features that pneumoscope wrote, found a damaged file. Delete it; it is made again."
+        ) from error
 
 
 def _write(path: Path, values: np.ndarray) -> None:

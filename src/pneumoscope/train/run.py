@@ -9,8 +9,7 @@ import csv
 import dataclasses
 import io
 import json
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +22,14 @@ from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation
 from pneumoscope.core.serial import Mismatch, digest, from_json, to_json
-from pneumoscope.errors import IntegrityError, UsageError
+from pneumoscope.errors import DataError, IntegrityError, UsageError
 from pneumoscope.evaluate import metrics
 from pneumoscope.evaluate.decide import decide, fit_threshold
 from pneumoscope.evaluate.split import final_split, make_split
 from pneumoscope.train.data import prepare
-from pneumoscope.train.environment import environment
+from pneumoscope.train.environment import Clock, environment
 from pneumoscope.train.export import write_bundle
-from pneumoscope.train.stages import Bench, fit_stages, predict
+from pneumoscope.train.stages import Bench, fit_stages, predict, pretrained
 
 # images of the training data on which the exported graph is compared with torch
 CHECKED_IMAGES = 64
@@ -66,29 +65,43 @@ def run(
         DataError: data that cannot be read or parted, or another dataset than the run's.
         MissingError: pretrained weights that are not here.
     """
-    started = time.monotonic()
-    _claim(out, recipe)
+    if dataset.classes != recipe.classes:
+        raise DataError(f"classes: expected those of the recipe, found {', '.join(dataset.classes.names)}.")
+    _claim(out, recipe, pretrained(recipe, weights_dir))
+    clock = Clock(out / "environment.json", environment(kept_memory=kept_memory))
     split = _split(out, dataset, recipe)
-    images, noticed = prepare(dataset, recipe, out / "cache", progress)
+    with clock.of("reading"):
+        images, noticed = prepare(dataset, recipe, out / "cache", progress)
     bench = Bench(
-        recipe=recipe, dataset=dataset, images=images, cache=cache, weights_dir=weights_dir, progress=progress
+        recipe=recipe,
+        dataset=dataset,
+        images=images,
+        cache=cache,
+        weights_dir=weights_dir,
+        progress=progress,
+        clock=clock,
     )
     answers = _folds(bench, split, out)
     evaluation = _evaluate(bench, split, answers, (*warnings, *noticed))
-    _write_predictions(out / "predictions.csv", bench, answers, split)
+    _write_predictions(out / "predictions.csv", bench, answers)
     if not (out / "bundle" / bundles.FACTS).exists():
-        _final(bench, answers, evaluation, out, card)
+        _final(bench, answers, evaluation, out, card, fold=len(split.folds))
     write_json(out / "evaluation.json", evaluation)
-    spent = _add_seconds(out, time.monotonic() - started)
-    write_json(out / "environment.json", environment(kept_memory=kept_memory) | {"seconds": round(spent, 1)})
+    clock.save()
     return evaluation
 
 
-def _claim(out: Path, recipe: Recipe) -> None:
-    """Make `out` the folder of this recipe's run, or find that it is."""
+def _claim(out: Path, recipe: Recipe, weights: Mapping[str, str]) -> None:
+    """Make `out` the folder of this recipe's run from these pretrained weights, or find that it is."""
     path = out / "recipe.json"
     if path.exists():
-        found = json.loads(path.read_text(encoding="utf-8"))["digest"]
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        found = kept["digest"]
+        if found == recipe.digest and kept["pretrained"] != weights:
+            raise UsageError(
+                f"pretrained weights: expected those that the run in '{out}' began with, found others. "
+                "Give it the same --weights, or name another --out."
+            )
         if found != recipe.digest:
             raise UsageError(
                 f"--out: expected a new folder or one of recipe digest {recipe.digest[:12]}, "
@@ -97,7 +110,7 @@ def _claim(out: Path, recipe: Recipe) -> None:
         return
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"--out: expected a new or empty folder or a run to resume, found other files in '{out}'.")
-    write_json(path, {"digest": recipe.digest, "recipe": recipe})
+    write_json(path, {"digest": recipe.digest, "pretrained": weights, "recipe": recipe})
 
 
 def _split(out: Path, dataset: Dataset, recipe: Recipe) -> Split:
@@ -123,6 +136,7 @@ def _folds(bench: Bench, split: Split, out: Path) -> OutOfFold:
         path = out / f"fold_{k}" / "answers.json"
         if not path.exists():
             write_json(path, _fold(bench, split, k, out / f"fold_{k}"))
+            bench.clock.save()
         found = json.loads(path.read_text(encoding="utf-8"))
         probabilities = np.asarray(found["probabilities"], dtype=np.float64)
         parts.append((test, k, probabilities, found["threshold"]))
@@ -138,7 +152,7 @@ def _folds(bench: Bench, split: Split, out: Path) -> OutOfFold:
 
 def _fold(bench: Bench, split: Split, k: int, folder: Path) -> dict[str, object]:
     train, test = split.part(bench.dataset, k, "train"), split.part(bench.dataset, k, "test")
-    val = split.part(bench.dataset, k, "val") or test
+    val = split.part(bench.dataset, k, "val") or test  # none: the protocol lets the test part choose
     folder.mkdir(parents=True, exist_ok=True)
     net, _ = fit_stages(bench, train, val, folder, fold=k, what=f"fold {k + 1} of {len(split.folds)}")
     threshold = _threshold(bench, val, predict(bench, net, val))
@@ -173,11 +187,17 @@ def _evaluate(bench: Bench, split: Split, answers: OutOfFold, warnings: tuple[st
         dataset=bench.dataset.digest,
         left_out=bench.dataset.left_out,
         reported=tuple(to_json(r) for r in bench.recipe.reported),
-        warnings=(*evaluation.warnings, *warnings),
+        warnings=(*evaluation.warnings, *warnings, *_chosen_on_test(bench.recipe)),
     )
 
 
-def _write_predictions(path: Path, bench: Bench, answers: OutOfFold, split: Split) -> None:
+def _chosen_on_test(recipe: Recipe) -> tuple[str, ...]:
+    if recipe.protocol.val_share:
+        return ()
+    return ("The part that is reported on also chose the weights and the threshold: the figures are too good.",)
+
+
+def _write_predictions(path: Path, bench: Bench, answers: OutOfFold) -> None:
     names = bench.dataset.classes.names
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -189,34 +209,30 @@ def _write_predictions(path: Path, bench: Bench, answers: OutOfFold, split: Spli
     write_text(path, text.getvalue())
 
 
-def _final(bench: Bench, answers: OutOfFold, evaluation: Evaluation, out: Path, card: Callable[[Facts], str]) -> None:
-    """Fit on all data, with a part of it choosing the weights, and export."""
-    fold = final_split(bench.dataset, bench.recipe.protocol)
+def _final(
+    bench: Bench, answers: OutOfFold, evaluation: Evaluation, out: Path, card: Callable[[Facts], str], *, fold: int
+) -> None:
+    """Fit on all data, with a part of it choosing the weights, and export. fold: number of the fit, for its seed."""
+    parting = final_split(bench.dataset, bench.recipe.protocol)
     split = Split(
-        unit=bench.recipe.protocol.unit, folds=(fold,), dataset=bench.dataset.digest, seed=bench.recipe.protocol.seed
+        unit=bench.recipe.protocol.unit, folds=(parting,), dataset=bench.dataset.digest, seed=bench.recipe.protocol.seed
     )
     train, val = split.part(bench.dataset, 0, "train"), split.part(bench.dataset, 0, "val")
     (out / "final").mkdir(exist_ok=True)
-    net, used = fit_stages(bench, train, val or train, out / "final", fold=len(evaluation.thresholds), what="final fit")
+    net, used = fit_stages(bench, train, val or train, out / "final", fold=fold, what="final fit")
     rng = np.random.default_rng(0)
     checked = rng.permutation(len(bench.dataset))[:CHECKED_IMAGES]
     bench.progress("exporting", 0, 1)
-    write_bundle(
-        net,
-        bench.recipe,
-        bench.dataset,
-        images=np.ascontiguousarray(bench.images[np.sort(checked)]),
-        threshold=_threshold(bench, answers.positions.tolist(), answers.probabilities),
-        evaluation=evaluation,
-        used=used,
-        card=card,
-        path=out / "bundle",
-    )
+    with bench.clock.of("exporting"):
+        write_bundle(
+            net,
+            bench.recipe,
+            bench.dataset,
+            images=np.ascontiguousarray(bench.images[np.sort(checked)]),
+            threshold=_threshold(bench, answers.positions.tolist(), answers.probabilities),
+            evaluation=evaluation,
+            used=used,
+            card=card,
+            path=out / "bundle",
+        )
     bench.progress("exporting", 1, 1)
-
-
-def _add_seconds(out: Path, seconds: float) -> float:
-    """Wall time of this call and of those before it that ended well."""
-    path = out / "environment.json"
-    before = json.loads(path.read_text(encoding="utf-8")).get("seconds", 0.0) if path.exists() else 0.0
-    return float(before) + seconds

@@ -17,8 +17,10 @@ from pneumoscope.core.recipe import Recipe, Stage
 from pneumoscope.errors import RecipeError
 from pneumoscope.nets.build import Net, build, choose_trainable, probabilities
 from pneumoscope.nets.weights import WeightsUsed
+from pneumoscope.prep import pipeline
 from pneumoscope.train import loop
 from pneumoscope.train.checkpoint import load_tensors, save_tensors
+from pneumoscope.train.environment import Clock
 from pneumoscope.train.features import cached_features
 
 
@@ -26,8 +28,8 @@ from pneumoscope.train.features import cached_features
 class Bench:
     """What every fold of a run shares.
 
-    images: prepared, float32 `[N, H, W]`. cache: folder of cached features. known: features of this run by the
-    digest of the backbone that made them.
+    images: prepared, float32 `[N, H, W]`. cache: folder of cached features. known: features of this run by what
+    made them.
     """
 
     recipe: Recipe
@@ -36,6 +38,7 @@ class Bench:
     cache: Path
     weights_dir: Path | None
     progress: Progress
+    clock: Clock
     known: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -74,6 +77,24 @@ def fit_stages(
     return net.eval(), used
 
 
+def pretrained(recipe: Recipe, weights_dir: Path | None) -> dict[str, str]:
+    """Digest of the pretrained weights that each stage starts from; what is missing or does not fit is found here.
+
+    Raises:
+        MissingError: weights that are not here.
+        UsageError, RecipeError: a network that does not exist or does not fit the recipe.
+    """
+    found = {}
+    for stage in recipe.stages:
+        if not stage.init.startswith("stage:"):
+            _, used = build(
+                stage, recipe.classes, input_size=pipeline.input_size(recipe), weights_dir=weights_dir, seed=stage.seed
+            )
+            if used is not None and used.file is not None:
+                found[stage.name] = used.digest
+    return found
+
+
 def predict(bench: Bench, net: Net, positions: list[int]) -> np.ndarray:
     """Probabilities `[n, K]` of the samples at `positions`, in fp32."""
     stage = bench.recipe.stages[-1]
@@ -98,7 +119,6 @@ def _fit(
     what: str,
 ) -> None:
     on_features = _on_features(stage)
-    net.to(memory_format=torch.channels_last)
     task = loop.Task(
         model=net.head if on_features else net,
         take=_features(bench, net, stage).__getitem__ if on_features else bench.take,
@@ -112,7 +132,8 @@ def _fit(
         low_precision=not on_features and loop.bf16_is_fast(),
     )
     checkpoint = folder / f"{stage.name}.checkpoint"
-    best, history = loop.fit(task, checkpoint, bench.progress, what)
+    with bench.clock.of("fitting"):
+        best, history = loop.fit(task, checkpoint, bench.progress, what)
     state = {f"head.{name}": tensor for name, tensor in best.items()} if on_features else best
     save_tensors(folder / f"{stage.name}.safetensors", state, history)
     checkpoint.unlink(missing_ok=True)
@@ -132,6 +153,7 @@ def _start(bench: Bench, stage: Stage, folder: Path) -> tuple[Net, WeightsUsed |
         weights_dir=bench.weights_dir,
         seed=stage.seed,
     )
+    net.to(memory_format=torch.channels_last)
     for name in before:
         loop.overlay(net, load_tensors(folder / f"{name}.safetensors")[0])
     return net, used
@@ -144,15 +166,21 @@ def _on_features(stage: Stage) -> bool:
 
 def _features(bench: Bench, net: Net, stage: Stage) -> Tensor:
     weights = _digest(net.backbone)
-    if weights not in bench.known:
-        bench.known[weights] = cached_features(
-            net, weights, bench.images, bench.dataset, bench.recipe, stage, bench.cache, bench.progress
-        )
-    return bench.known[weights]
+    key = f"{weights} {stage.net} {stage.head.pooling}"
+    if key not in bench.known:
+        with bench.clock.of("features"):
+            bench.known[key] = cached_features(
+                net, weights, bench.images, bench.dataset, bench.recipe, stage, bench.cache, bench.progress
+            )
+    return bench.known[key]
 
 
 def _digest(module: nn.Module) -> str:
+    """Digest of what a module computes with: its tensors, and the epsilons that no tensor holds."""
     found = hashlib.sha256()
+    for name, part in module.named_modules():
+        if hasattr(part, "eps"):
+            found.update(f"{name} {part.eps}".encode())
     for name, tensor in sorted(module.state_dict().items()):
         found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         found.update(tensor.detach().contiguous().numpy().tobytes())
