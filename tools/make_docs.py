@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from pneumoscope.app.cli import app
 from pneumoscope.core.recipe import Recipe, method_leaves, source_of
+from pneumoscope.core.resolve import with_variant
 from pneumoscope.recipes import recipes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -34,10 +35,7 @@ def _recipe(recipe: Recipe) -> str:
     rows = [
         f"| `{path}` | {_cell(value)} | {_cell(source_of(recipe, path))} |" for path, value in method_leaves(recipe)
     ]
-    variants = [
-        f"| `{recipe.name}:{name}` | {', '.join(f'`{k}` = {_cell(v)}' for k, v in values.items())} |"
-        for name, values in recipe.variants.items()
-    ]
+    variants = [row for name in recipe.variants for row in _variant(recipe, name)]
     return "\n".join(
         [
             f"## {recipe.name}",
@@ -50,11 +48,21 @@ def _recipe(recipe: Recipe) -> str:
             "| --- | --- | --- |",
             *rows,
             "",
-            "| variant | differs in |",
-            "| --- | --- |",
+            "| variant | field | value | where the paper says so |",
+            "| --- | --- | --- | --- |",
             *variants,
         ]
     )
+
+
+def _variant(recipe: Recipe, name: str) -> list[str]:
+    """The rows of what a variant sets, or has another source for."""
+    changed = with_variant(recipe, name)
+    return [
+        f"| `{recipe.name}:{name}` | `{path}` | {_cell(value)} | {_cell(source_of(changed, path))} |"
+        for path, value in method_leaves(changed)
+        if path in recipe.variants[name] or source_of(changed, path) != source_of(recipe, path)
+    ]
 
 
 def _cell(value: object) -> str:

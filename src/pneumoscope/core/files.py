@@ -12,21 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from pneumoscope.core.serial import to_json
-from pneumoscope.errors import UsageError
+from pneumoscope.errors import PneumoscopeError, UsageError
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
+    """Write `data` to `path`, whole or not at all.
+
+    Raises:
+        PneumoscopeError: a place that cannot be written.
+    """
+    with _writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            os.chmod(name, 0o666 & ~_umask())
+            os.replace(name, path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -45,20 +50,34 @@ def new_folder(path: Path) -> Iterator[Path]:
 
     Raises:
         UsageError: `path` is a file, or a folder with something in it.
+        PneumoscopeError: a place that cannot be written.
     """
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise UsageError(f"--out: expected a new or empty folder, found '{path}' in use. Name another.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    with _writing(path):
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            raise UsageError(f"--out: expected a new or empty folder, found '{path}' in use. Name another.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            path.rmdir()
-        temporary.rename(path)
+        with _writing(path):
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                path.rmdir()
+            temporary.rename(path)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
+
+
+@contextlib.contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        found = error.strerror or type(error).__name__
+        raise PneumoscopeError(
+            f"{path}: expected a place that can be written, found '{found}'. Name another --out."
+        ) from error
 
 
 def _umask() -> int:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pneumoscope.core.recipe import METHOD_FIELDS, Recipe, Scalar, method_leaves
+from pneumoscope.core.recipe import METHOD_FIELDS, Protocol, Recipe, Scalar, method_leaves
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.serial import Mismatch, to_json
 from pneumoscope.errors import RecipeError
@@ -37,19 +37,20 @@ def resolve_all(
             does not fit its field.
     """
     whole = with_overrides(with_variant(recipe, variant), overrides or {})
-    named = {p.name: p for p in whole.protocols}
+    named: dict[str, Protocol] = {p.name: p for p in whole.protocols}
     for protocol in protocols:
         if protocol not in named:
             raise RecipeError(f"--protocol: expected one of {', '.join(named)}, found '{protocol}'.")
     for path in overrides or {}:
-        of = path.split(".")[1] if path.startswith("protocols.") else protocols[0]
-        if of not in protocols:
+        field, _, rest = path.partition(".")
+        of = rest.partition(".")[0]
+        if field == "protocols" and of and of not in protocols:
             runs = " or ".join(f"'{protocol}'" for protocol in protocols)
             raise RecipeError(
                 f"{path}: expected a field of the protocol {runs} that runs, found one of '{of}'. "
                 f"Add --protocol {of} or both."
             )
-    return [dataclasses.replace(whole, protocols=(p,)) for p in (named[name] for name in protocols)]
+    return [dataclasses.replace(whole, protocols=(named[protocol],)) for protocol in protocols]
 
 
 def with_variant(recipe: Recipe, variant: str | None) -> Recipe:
@@ -99,8 +100,7 @@ def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
         return Recipe.from_json(data)
     except Mismatch as error:
         raise RecipeError(
-            f"{_by_name(error.path, data)}: {str(error).partition(': ')[2]} "
-            f"See: pneumoscope recipes show {recipe.name}"
+            f"{_by_name(error.path, data)}: {str(error).partition(': ')[2]} See: pneumoscope recipes show {recipe.name}"
         ) from error
     except ValueError as error:
         raise RecipeError(str(error)) from error

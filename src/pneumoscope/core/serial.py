@@ -11,22 +11,66 @@ import functools
 import hashlib
 import json
 import math
+import reprlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, TypeVar
 
 D = TypeVar("D")
 # a float that may be undefined: NaN in memory, null in JSON, which has no NaN; a plain float field takes no null
 Undefinable = Annotated[float, "null is NaN"]
+DEEPEST = 32  # levels of nesting in JSON from outside; our own has fewer than ten
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
 
 
 class Mismatch(ValueError):
     """JSON that does not fit the type it is read as; `path` is where, dotted."""
 
     def __init__(self, path: str, rule: str, found: object) -> None:
-        super().__init__(f"{path or 'value'}: expected {rule}, found {found!r}.")
+        super().__init__(f"{path or 'value'}: expected {rule}, found {_SHORT.repr(found)}.")
         self.path = path
+
+
+def parse_json(data: bytes, what: str) -> Any:
+    """JSON from strangers as plain Python types; `what` is the name of it for the message.
+
+    Raises:
+        Mismatch: no JSON, one nested deeper than `DEEPEST`, or a number that 64 bits do not hold.
+    """
+    try:
+        value = json.loads(data, parse_int=_whole, parse_float=_finite, parse_constant=_finite)
+    except (ValueError, RecursionError) as error:
+        raise Mismatch(what, "JSON", str(error)) from error
+    # level by level, since walking it by recursion is what a deep one breaks
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for item in level for inner in _inside(item)]
+    if level:
+        raise Mismatch(what, f"JSON of at most {DEEPEST} levels", "more")
+    return value
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value.bit_length() > 63:
+        raise ValueError(f"an integer of {value.bit_length()} bits")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("a number that is not finite")
+    return value
 
 
 def to_json(value: Any) -> Any:
@@ -106,7 +150,10 @@ def read_as(hint: Any, data: Any, path: str) -> Any:
 
 def _read_scalar(hint: type, data: Any, path: str) -> Any:
     if hint is float and type(data) is int:
-        return float(data)
+        try:
+            return float(data)
+        except OverflowError as error:
+            raise Mismatch(path, "a number that a float holds", data) from error
     if hint is type(None) and data is None:
         return None
     if type(data) is not hint:

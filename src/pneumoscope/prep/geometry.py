@@ -11,11 +11,17 @@ import numpy as np
 from pneumoscope.core.image import AppliedStep, Image2D
 from pneumoscope.errors import RecipeError
 
+LARGEST = 4096  # pixels a side; no network takes more, and one number must not ask for all the memory
+
 
 def resize(image: Image2D, *, size: int) -> Image2D:
-    """The image stretched to `[size, size]`: averaging areas where it shrinks, bilinear where it grows."""
-    if size < 1:
-        raise RecipeError(f"prep.resize.size: expected at least 1 pixel, found {size}.")
+    """The image stretched to `[size, size]`: averaging areas where it shrinks, bilinear where it grows.
+
+    Raises:
+        RecipeError: a size that is no whole number from 1 to `LARGEST`.
+    """
+    if type(size) is not int or not 1 <= size <= LARGEST:
+        raise RecipeError(f"prep.resize.size: expected a whole number from 1 to {LARGEST}, found {size!r}.")
     step = AppliedStep(name="resize", args={"size": size, "before": list(image.shape)})
     return image.after(stretch(image.pixels, size, size), step)
 

@@ -4,7 +4,7 @@ One network takes an X-ray or a CT image and says COVID or not. Nine frozen Imag
 the same MLP head; VGG16 is chosen, its head tuned, its threshold moved. A CNN of the authors' own comes first.
 
 The recipe as written is the paper's chosen network (VGG16, average pooling, the tuned head); the variants are the
-networks of its comparison, with the head of the comparison (flatten-256-512-1).
+networks of its comparison, with the head of the comparison (flatten-256-512-1), and the authors' own CNN.
 
 What cannot be reproduced: the paper prints its results as pictures of confusion matrices only, which its text does
 not carry, so no figure of it stands beside ours; "upper 2D convolutional layers trainable" does not say how many
@@ -16,12 +16,42 @@ from __future__ import annotations
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Decision, Head, Optim, Paper, Protocol, Recipe, Scalar, Stage, Step
 
+# the networks compared, and the side in pixels that their ImageNet weights are of
+_COMPARED = {
+    "densenet121": 224,
+    "resnet152v2": 224,
+    "vgg19": 224,
+    "vgg16": 224,
+    "resnet50v2": 224,
+    "mobilenetv2": 224,
+    "inceptionv3": 299,
+    "inceptionresnetv2": 299,
+    "xception": 299,
+}
 
-def _backbone(net: str, size: int = 224) -> dict[str, Scalar]:
+_SUBSTITUTES = {
+    "resnet152v2": "assumed: 'ResNet15V2' of section 4 is read as ResNet152V2. timm's resnetv2_101 (a1h_in1k) stands "
+    "in for ResNet152V2: timm has no ImageNet weights for it; ResNetV2-101 is its nearest pre-activation "
+    "BatchNorm network that has them (the wider and deeper ones, BiT, use GroupNorm)",
+    "resnet50v2": "assumed: section 4 names ResNet50V2. timm's resnetv2_50 (a1h_in1k) stands in, since timm has no "
+    "weights of Keras's",
+}
+
+
+def _compared(net: str, size: int) -> dict[str, Scalar]:
     return {"stages.head.net": net, "stages.head.head.pooling": "flatten", "prep.resize.size": size}
 
 
-_BATCH = "section 4: 'The best batch size was 32, we stick with that afterward in all learning processes'"
+def _sources(net: str) -> dict[str, str]:
+    nine = "section 4: 'We used 9 different Keras CNN for transfer learning'"
+    return {
+        f"{net}:stages.head.net": _SUBSTITUTES.get(net, nine),
+        f"{net}:stages.head.head.pooling": "section 4: 'always the same MLP layers (flatten-256-512-1)'",
+        f"{net}:prep.resize.size": "assumed: unstated; the size that the network's ImageNet weights are of",
+    }
+
+
+_BEFORE = "; for the comparison before it, unstated"
 
 RECIPE = Recipe(
     name="szalay2021",
@@ -60,15 +90,7 @@ RECIPE = Recipe(
     ),
     decision=Decision(rule="fixed", value=0.5),
     variants={
-        "densenet121": _backbone("densenet121"),
-        "resnet152v2": _backbone("resnet152v2"),
-        "vgg19": _backbone("vgg19"),
-        "vgg16": _backbone("vgg16"),
-        "resnet50v2": _backbone("resnet50v2"),
-        "mobilenetv2": _backbone("mobilenetv2"),
-        "inceptionv3": _backbone("inceptionv3", 299),
-        "inceptionresnetv2": _backbone("inceptionresnetv2", 299),
-        "xception": _backbone("xception", 299),
+        **{net: _compared(net, size) for net, size in _COMPARED.items()},
         "cnn": {
             "stages.head.net": "cnn",
             "stages.head.init": "random",
@@ -81,30 +103,38 @@ RECIPE = Recipe(
         "classes": "section 1: 'pneumonia caused by COVID-19 the output is 1, otherwise 0 "
         "(other diseases and healthy lungs)'",
         "prep.window": "assumed: the paper's CT images are pictures, windowed already; CT in HU gets a lung window",
-        "prep.resize.size": "assumed: unstated; 224, and 299 where the ImageNet weights are of 299",
+        "prep.resize.size": "assumed: unstated; the size that VGG16's ImageNet weights are of",
         "stages.head.level": "section 4: images are classified one by one",
-        "stages.head.net": "section 4: 'From here, we only dealt with the VGG16'; nine networks and "
-        "'our self-designed simple and basic CNN' (its layers unstated: assumed) as variants",
-        "stages.head.head.pooling": "section 4: 'The average pooling ... caused no difference, so we used it'; "
-        "the comparison (the variants) flattens",
+        "stages.head.net": "section 4: 'From here, we only dealt with the VGG16'",
+        "stages.head.head.pooling": "section 4: 'The average pooling ... caused no difference, so we used it'",
         "stages.head.head.hidden": "section 4: 'flatten-256-512-1'; the search gave 256 or 1024, then 512 or 256",
-        "stages.head.head.activation": "section 4: 'the ReLU is simpler, so we used that afterward'",
+        "stages.head.head.activation": f"section 4: 'the ReLU is simpler, so we used that afterward'{_BEFORE}",
         "stages.head.head.dropout": "assumed: the paper names none",
         "stages.head.init": "section 4: 'pre-trained network from Keras Applications' (ImageNet)",
         "stages.head.trainable": "section 4: 'All the CNN weights were frozen'",
         "stages.head.loss": "section 4: 'The error was determined according to binary cross entropy', sigmoid output",
         "stages.head.class_weights": "assumed: none named; section 4 blames false negatives on the imbalance",
-        "stages.head.optim.name": "section 4: 'The greatest optimizer was Adam by a lot'",
+        "stages.head.optim.name": f"section 4: 'The greatest optimizer was Adam by a lot'{_BEFORE}",
         "stages.head.optim": "assumed: learning rate unstated, Keras's default of 1e-3, constant",
         "stages.head.epochs": "assumed: unstated",
-        "stages.head.batch": _BATCH,
+        "stages.head.batch": "section 4: 'The best batch size was 32, we stick with that afterward in all learning "
+        f"processes'{_BEFORE}",
         "stages.head.augment": "assumed: the paper names none",
         "stages.head.monitor": "assumed: unstated",
         "stages.head.seed": "assumed",
         "protocols.honest": "ours: patients kept together, weights chosen on a part that is not reported",
         "protocols.paper": "assumed: 'the test images' are not said to be apart by patient; shares unstated",
         "decision": "section 4: 'the original 0.5'; 0.3 'the results are better' (--set decision.value=0.3)",
-        "roles": "section 3: one set of images",
+        "roles": "assumed: one set, whatever images it holds; the paper chooses its network on 'only one source' "
+        "(section 4: 719 X-rays), then trains on all 'four different building sets' of COVIDx (section 3)",
+        "cnn:prep.resize.size": "assumed: unstated",
+        "cnn:stages.head.net": "section 4: 'our self-designed simple and basic CNN'; its layers unstated, so assumed",
+        "cnn:stages.head.head.pooling": "assumed: its layers are unstated",
+        "cnn:stages.head.head.hidden": "assumed: its layers are unstated; those of the compared networks' head",
+        "cnn:stages.head.init": "section 4: made before 'the next step', 'a pre-trained network'",
+        "cnn:stages.head.trainable": "assumed: a network that starts from random weights learns all of them",
+        "cnn:stages.head.epochs": "assumed: unstated; fewer, as every weight learns and the paper's 'over-learned'",
+        **{key: text for net in _COMPARED for key, text in _sources(net).items()},
     },
     deviations=(
         (
@@ -117,5 +147,11 @@ RECIPE = Recipe(
             "under the average-pooled head."
         ),
         "Weights are converted from Keras or come from torchvision or timm, as the weights record says.",
+        (
+            "New layers start as torch's do (weights and biases uniform, of bound 1/sqrt(inputs)), not as Keras's "
+            "(Glorot's uniform weights, zero biases)."
+        ),
+        "Adam's epsilon is torch's 1e-8; Keras's is 1e-7.",
+        "Leaky ReLU, where it is chosen, has torch's slope 0.01; Keras's layer has 0.3.",
     ),
 )
