@@ -15,7 +15,7 @@ from pneumoscope import bundle as bundles
 from pneumoscope.core.files import new_folder, write_bytes, write_json, write_text
 from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.recipe import Recipe
-from pneumoscope.core.resolve import resolve
+from pneumoscope.core.resolve import resolve_all
 from pneumoscope.core.result import Evaluation, Prediction
 from pneumoscope.errors import InputError, LeakError, UsageError, missing_extra
 from pneumoscope.recipes import find
@@ -226,9 +226,9 @@ def train(
     """
     found, variant = find(recipe)
     wanted = ("honest", "paper") if protocol == "both" else (protocol,)
-    resolved = [resolve(found, variant=variant, protocol=p, overrides=overrides_for(overrides, p)) for p in wanted]
+    resolved = resolve_all(found, variant=variant, protocols=wanted, overrides=overrides)
     _needs_training_extra("training")
-    if len(resolved) > 1 and out.exists() and {p.name for p in out.iterdir()} - {"honest", "paper", "report.html"}:
+    if len(resolved) > 1 and out.is_dir() and {p.name for p in out.iterdir()} - {"honest", "paper", "report.html"}:
         raise UsageError(f"--out: expected a new or empty folder or a run to resume, found other files in '{out}'.")
     from pneumoscope.io import manifest
 
@@ -242,12 +242,6 @@ def train(
         together = dataclasses.replace(resolved[0], protocols=tuple(r.protocol for r in resolved))
         _write_run_report(out, evaluations, together)
     return evaluations
-
-
-def overrides_for(overrides: Mapping[str, str] | None, protocol: str) -> dict[str, str]:
-    """The overrides that concern a run of `protocol`: those of the other protocol's own fields are not its."""
-    other = {"honest": "paper", "paper": "honest"}.get(protocol, "")
-    return {k: v for k, v in (overrides or {}).items() if not k.startswith(f"protocols.{other}.")}
 
 
 def _run(

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from pneumoscope.core.files import new_folder, write_json
+from pneumoscope.core.files import new_folder, write_bytes, write_json
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.result import Evaluation
-from pneumoscope.core.serial import Mismatch, digest, from_json, to_json
+from pneumoscope.core.serial import Mismatch, digest, from_json, parse_json, to_json
 from pneumoscope.errors import BundleError, IntegrityError
 
 FORMAT = 1
@@ -29,6 +29,8 @@ WEIGHTS = "weights.safetensors"
 CARD = "README.md"
 CHECK_INPUT = "check/input.png"
 CHECK_EXPECTED = "check/expected.json"
+MOST_FACTS = 64 * 2**20  # bytes of bundle.json; a million training images take 25 MiB
+MOST_BYTES = 2 * 2**30  # bytes of any other file, and of all of a zip's; ONNX ends there too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,6 +87,9 @@ class Facts:
 
     threshold: on the positive class's probability; None for argmax. files: path -> SHA-256.
     explains: name of the layer whose Grad-CAM is an output of the graph.
+
+    Raises:
+        BundleError: a threshold that no class has, or that is no probability.
     """
 
     format: int = FORMAT
@@ -103,6 +108,20 @@ class Facts:
     licence: str
     files: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
+
+    def __post_init__(self) -> None:
+        # the next number above 1 is what a rule that calls none positive fits; see evaluate.decide
+        if self.threshold is not None and not 0 <= self.threshold <= math.nextafter(1, 2):
+            raise BundleError(f"threshold: expected a probability from 0 to 1, found {self.threshold}.")
+        if self.threshold is not None and self.recipe.classes.positive is None:
+            raise BundleError("threshold: expected a positive class that it is about, found none.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """What check/expected.json says. probabilities: class -> torch's answer to check/input.png, 0..1."""
+
+    probabilities: Mapping[str, float]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -124,8 +143,7 @@ class Bundle:
             raise BundleError(f"{self.path}: expected a file '{name}' in the bundle, found none.")
         if name not in self.members:
             raise _damaged(f"expected the file '{name}' that bundle.json lists, found it missing")
-        member = self.members[name]
-        data = member if isinstance(member, bytes) else member.read_bytes()
+        data = _bytes(self.members[name], name, MOST_BYTES)
         found = hashlib.sha256(data).hexdigest()
         if found != self.facts.files[name]:
             raise _damaged(f"{name}: expected SHA-256 {self.facts.files[name][:16]}, found {found[:16]}")
@@ -143,6 +161,19 @@ class Bundle:
         if added:
             raise _damaged(f"expected only the files that bundle.json lists, found '{added[0]}' as well")
 
+    def expected(self) -> Expected:
+        """The answer that the bundle's own check must give.
+
+        Raises:
+            BundleError, IntegrityError: no such file, a changed one, or one that says something else.
+        """
+        try:
+            return from_json(Expected, parse_json(self.read(CHECK_EXPECTED), CHECK_EXPECTED))
+        except Mismatch as error:
+            raise BundleError(
+                f"{CHECK_EXPECTED}: expected a probability for each class, found no such. {error}"
+            ) from error
+
 
 def save(facts: Facts, files: Mapping[str, bytes], path: Path) -> Bundle:
     """Write a bundle folder, whole or not at all; fills in the hashes and the id.
@@ -155,9 +186,7 @@ def save(facts: Facts, files: Mapping[str, bytes], path: Path) -> Bundle:
     facts = dataclasses.replace(facts, id=_id(to_json(facts)))
     with new_folder(path) as folder:
         for name, data in files.items():
-            target = folder / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(data)
+            write_bytes(folder / name, data)
         write_json(folder / FACTS, facts)
     return load(str(path))
 
@@ -166,29 +195,17 @@ def load(name: str) -> Bundle:
     """The bundle at a folder or zip, or the built-in one of that name.
 
     Raises:
-        BundleError: no bundle there, or one of a format this version does not read.
+        BundleError: no bundle there, one of a format this version does not read, or one whose facts contradict
+            each other.
         IntegrityError: a bundle.json that was changed.
     """
-    path = Path(name)
-    if not path.exists() and name in builtin_names():
-        path = _builtin_folder() / name
-    if path.is_dir():
-        members: dict[str, bytes | Path] = {
-            p.relative_to(path).as_posix(): p for p in sorted(path.rglob("*")) if p.is_file()
-        }
-    elif path.is_file():
-        members = _zip_members(path)
-    else:
-        raise BundleError(
-            f"bundle: expected a folder, a zip or a built-in name, found '{name}'. "
-            f"{did_you_mean(name, builtin_names())}"
-        )
+    try:
+        members = _members(name)
+    except OSError as error:
+        raise BundleError(f"bundle: expected a path that can be read, found {error.strerror}. Name another.") from error
     if FACTS not in members:
         raise BundleError(f"{name}: expected a bundle with {FACTS}, found none. Train one, or name a built-in one.")
-    member = members[FACTS]
-    return Bundle(
-        path=name, facts=_facts(name, member if isinstance(member, bytes) else member.read_bytes()), members=members
-    )
+    return Bundle(path=name, facts=_facts(name, _bytes(members[FACTS], FACTS, MOST_FACTS)), members=members)
 
 
 def builtin_names() -> list[str]:
@@ -201,11 +218,55 @@ def _builtin_folder() -> Path:
     return Path(str(resources.files("pneumoscope"))) / "builtin"
 
 
+def _members(name: str) -> dict[str, bytes | Path]:
+    path = Path(name)
+    if path.is_dir():
+        return _folder_members(path)
+    if path.is_file():
+        return _zip_members(path)
+    if name in builtin_names():
+        # ours, where an installer may have put links
+        return _files_under(_builtin_folder() / name)
+    raise BundleError(
+        f"bundle: expected a folder, a zip or a built-in name, found '{name}'. {did_you_mean(name, builtin_names())}"
+    )
+
+
+def _folder_members(folder: Path) -> dict[str, bytes | Path]:
+    # a link could lead to any file of this machine
+    links = [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_symlink()]
+    if links:
+        raise BundleError(
+            f"{folder}: expected files alone, found the symbolic link '{links[0]}'. Copy the file itself."
+        )
+    return _files_under(folder)
+
+
+def _files_under(folder: Path) -> dict[str, bytes | Path]:
+    return {p.relative_to(folder).as_posix(): p for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def _bytes(member: bytes | Path, name: str, most: int) -> bytes:
+    try:
+        size = len(member) if isinstance(member, bytes) else member.stat().st_size
+        if size <= most:
+            return member if isinstance(member, bytes) else member.read_bytes()
+    except OSError as error:
+        raise BundleError(f"bundle: {name}: expected a file that can be read, found {error.strerror}.") from error
+    raise BundleError(f"bundle: {name}: expected at most {most // 2**20} MiB, found {size // 2**20} MiB.")
+
+
 def _zip_members(path: Path) -> dict[str, bytes | Path]:
     from pneumoscope.io import archive
 
     with archive.open_archive(path) as opened:
-        names = [info.filename for info in archive.members(opened)]
+        infos = archive.members(opened)
+        total = sum(info.file_size for info in infos)
+        if total > MOST_BYTES:
+            raise BundleError(
+                f"{path}: expected at most {MOST_BYTES // 2**20} MiB, found {total // 2**20} MiB. Unpack it first."
+            )
+        names = [info.filename for info in infos]
         # a folder that was zipped whole stands under its own name
         tops = [name.removesuffix(FACTS) for name in names if name.rpartition("/")[2] == FACTS]
         top = tops[0] if len(tops) == 1 else ""
@@ -214,20 +275,40 @@ def _zip_members(path: Path) -> dict[str, bytes | Path]:
 
 def _facts(name: str, data: bytes) -> Facts:
     try:
-        plain = json.loads(data)
-    except ValueError as error:
-        raise _damaged(f"{FACTS}: expected JSON, found {error}") from error
+        plain = parse_json(data, FACTS)
+    except Mismatch as error:
+        raise _damaged(str(error).rstrip(".")) from error
     found = plain.get("format") if isinstance(plain, dict) else None
     if found != FORMAT:
         raise BundleError(
             f"{name}: expected bundle format {FORMAT}, found {found!r}. Use the pneumoscope that made it."
         )
-    if plain.get("id") != _id(plain):
-        raise _damaged(f"{FACTS}: expected the content that its id was made from, found it changed")
     try:
-        return from_json(Facts, plain)
-    except (Mismatch, ValueError) as error:
-        raise BundleError(f"{name}: expected facts that this pneumoscope reads, found others. {error}") from error
+        if plain.get("id") != _id(plain):
+            raise _damaged(f"{FACTS}: expected the content that its id was made from, found it changed")
+        facts = from_json(Facts, plain)
+        _check_prep(facts.recipe)
+    except IntegrityError:
+        raise
+    except ValueError as error:  # Mismatch, a type's own rule, or text that is no Unicode
+        said = str(error)[:500]
+        raise BundleError(f"{name}: expected facts that this pneumoscope reads, found others. {said}") from error
+    return facts
+
+
+def _check_prep(recipe: Recipe) -> None:
+    """Prepare two empty images, so that steps and arguments that do not fit are found before any user's image."""
+    import numpy as np
+
+    from pneumoscope.core.image import Image2D
+    from pneumoscope.prep import pipeline
+
+    pipeline.input_size(recipe)
+    slice_ = Image2D(pixels=np.zeros((64, 64), np.float32), unit="HU")
+    try:
+        pipeline.run(slice_, recipe.prep)
+    except OverflowError as error:
+        raise BundleError(f"prep: expected numbers that pixels hold, found {error}.") from error
 
 
 def _id(plain: Mapping[str, object]) -> str:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fixtures_trained import MAPPING, RECIPE, TINY
 from typer.testing import CliRunner
 
 from pneumoscope import __version__
-from pneumoscope.app.cli import app, main
+from pneumoscope.app.cli import READER_GONE, STOPPED, app, main
 
 COMMANDS = (
     ("demo",),
@@ -178,7 +183,81 @@ def test_a_shell_completes_commands() -> None:
     assert CliRunner().invoke(app, prog_name="pneumoscope", env=asked).output.split() == ["predict"]
 
 
-def test_a_reader_that_leaves_early_is_no_error() -> None:
-    command = f"{sys.executable} -m pneumoscope.app.cli recipes show szalay2021 | head -1; exit ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
-    assert "Traceback" not in done.stderr
+def started(*arguments: object, unbuffered: bool = False, **options: Any) -> subprocess.Popen[str]:
+    """The whole command in a process of its own, in which Ctrl-C works even where the tests run in the background."""
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from pneumoscope.app.cli import main; main()"
+    )
+    environment = os.environ | {"PYTHONUNBUFFERED": "1" if unbuffered else ""}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+    return subprocess.Popen([sys.executable, "-c", code, *map(str, arguments)], text=True, env=environment, **pipes)
+
+
+@pytest.mark.parametrize("unbuffered", [False, True])
+@pytest.mark.parametrize("arguments", [("recipes", "show", "szalay2021"), ("recipes", "list", "--json"), ("--help",)])
+def test_a_reader_that_leaves_early_ends_the_command_quietly(arguments: tuple[str, ...], unbuffered: bool) -> None:
+    with started(*arguments, unbuffered=unbuffered) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()  # long before the command has imported what it needs to print
+        assert process.stderr.read() == ""
+        assert process.wait() == READER_GONE
+
+
+def test_a_reader_of_errors_that_leaves_early_ends_the_command_too() -> None:
+    with started("recipes", "show", "x") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stderr.close()
+        assert process.stdout.read() == ""
+        assert process.wait() == READER_GONE
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="expected /dev/full, found none on this system")
+def test_results_that_cannot_be_written_are_an_error() -> None:
+    with Path("/dev/full").open("w") as full, started("recipes", "list", stdout=full) as process:
+        assert process.stderr is not None
+        err = process.stderr.read()
+        assert process.wait() == 3
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert "No space left on device" in err
+
+
+def test_a_place_that_cannot_be_written_is_exit_3(command, made_run: Path, xray_png: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for out in (tmp_path / "file" / "x", tmp_path / ("x" * 300), Path("/dev/null/x"), Path("/proc/x/y")):
+        code, said, err = command("predict", made_run / "bundle", xray_png, "--out", out)
+        assert (code, said) == (3, "")
+        assert err.count("\n") == 1
+        assert f"error: {out}: expected a place that can be written" in err
+
+
+def test_an_error_stays_on_one_line_and_steers_no_terminal(command, tmp_path: Path) -> None:
+    code, _, err = command("bundle", "show", tmp_path / "a\nb\x1b[31m")
+    assert code == 3
+    assert err.count("\n") == 1
+    assert "\x1b" not in err
+
+
+def test_ctrl_c_ends_a_training_with_a_hint(tiny_data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    settings = {**TINY, "stages.head.epochs": "100000"}
+    arguments = [
+        "train", RECIPE, "--data", tiny_data, "--out", out,
+        *(f"--map={label}={name}" for label, name in MAPPING.items()),
+        *(f"--set={field}={value}" for field, value in settings.items()),
+    ]  # fmt: skip
+    # a group of its own, since a terminal's Ctrl-C goes to every process of one
+    with started(*arguments, start_new_session=True) as process:
+        until = time.monotonic() + 120
+        while not list(out.glob("fold_*")) and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        said, err = process.communicate(timeout=60)
+    assert process.returncode == STOPPED, err
+    assert said == ""
+    assert err.splitlines()[-1] == "stopped; a training that was stopped goes on with the same command"
+    assert "Traceback" not in err
+    assert not (out / "report.html").exists()

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumoscope.core.result import Interval
-from pneumoscope.core.serial import Mismatch, canonical, digest, from_json, to_json
+from pneumoscope.core.serial import DEEPEST, Mismatch, canonical, digest, from_json, parse_json, to_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,3 +105,49 @@ def test_an_undefined_figure_comes_back_as_one_and_a_plain_number_may_not_be_nul
     assert (back.low, back.high) == (0.5, 1.0)
     with pytest.raises(Mismatch, match="size"):
         from_json(Leaf, {"name": "x", "size": None})
+
+
+def test_an_integer_that_no_float_holds_is_named() -> None:
+    with pytest.raises(Mismatch, match="expected a number that a float holds") as caught:
+        from_json(Leaf, {"name": "x", "size": 10**400})
+    assert caught.value.path == "size"
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("found", ["x" * 10_000, ["x"] * 10_000, 10**3000, "a\nb"])
+def test_a_message_is_one_short_line_whatever_was_found(found: object) -> None:
+    with pytest.raises(Mismatch) as caught:
+        from_json(Leaf, {"name": found, "size": found})
+    assert len(str(caught.value)) < 500
+    assert "\n" not in str(caught.value)
+
+
+@given(trees)
+def test_json_is_parsed_as_it_was_meant(tree: Tree) -> None:
+    data = to_json(dataclasses.replace(tree, count=tree.count % 1000, pair=(0, ""), values={}))
+    assert parse_json(json.dumps(data).encode(), "x") == data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b"[" * 200_000,
+        b'{"a":' * 200_000,
+        b"1" * 5000,
+        b"1" * 400,
+        b"1e999",
+        b"NaN",
+        b"-Infinity",
+        b"[" * (DEEPEST + 1) + b"]" * (DEEPEST + 1),
+        b"[" * 900 + b"]" * 900,
+    ],
+    ids=lambda data: repr(data[:12]),
+)
+def test_json_from_strangers_is_parsed_or_refused_in_one_line(data: bytes) -> None:
+    with pytest.raises(Mismatch, match=r"^x\.json: expected JSON") as caught:
+        parse_json(data, "x.json")
+    assert "\n" not in str(caught.value)
+    assert parse_json(b"[" * DEEPEST + b"]" * DEEPEST, "x.json")

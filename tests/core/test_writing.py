@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from pneumoscope.core.files import new_folder, write_bytes, write_json
-from pneumoscope.errors import UsageError
+from pneumoscope.errors import PneumoscopeError, UsageError
 
 
 def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
@@ -50,3 +52,42 @@ def test_a_folder_in_use_is_refused_and_an_empty_one_is_taken(tmp_path: Path) ->
     assert (out / "x").exists()
     with pytest.raises(UsageError, match="expected a new or empty folder"), new_folder(out / "x"):
         pass
+
+
+def test_a_name_that_is_no_utf8_is_written_and_comes_back(tmp_path: Path) -> None:
+    name = b"x\xff.png".decode(errors="surrogateescape")
+    write_json(tmp_path / "x.json", {"path": name})
+    assert json.loads((tmp_path / "x.json").read_text()) == {"path": name}
+
+
+def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for place in (tmp_path / "file" / "x", tmp_path / "file" / "x" / "y", tmp_path / ("x" * 300)):
+        with pytest.raises(PneumoscopeError, match="expected a place that can be written") as caught:
+            write_bytes(place, b"x")
+        assert caught.value.exit_code == 3
+        assert isinstance(caught.value.__cause__, OSError)
+        says = r"expected a place that can be written.*Name another --out\."
+        with pytest.raises(PneumoscopeError, match=says), new_folder(place):
+            pytest.fail("entered")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(PneumoscopeError, match="found 'No space left on device'"):
+        write_bytes(tmp_path / "x", b"x")
+    with pytest.raises(PneumoscopeError, match="found 'No space left on device'"), new_folder(tmp_path / "out"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_the_work_itself_raises_passes_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), new_folder(tmp_path / "out"):
+        (tmp_path / "none").read_bytes()
+    assert list(tmp_path.iterdir()) == []

@@ -50,8 +50,22 @@ def test_every_field_has_a_source(name: str, variant: str | None) -> None:
 def test_every_source_is_of_a_field(name: str) -> None:
     recipe = recipes().resolve(name)
     paths = [path for path, _ in method_leaves(recipe)]
-    stray = [s for s in recipe.sources if not any(p == s or p.startswith(f"{s}.") for p in paths)]
+    stray = []
+    for key in recipe.sources:
+        variant, colon, field = key.rpartition(":")
+        known = any(p == field or p.startswith(f"{field}.") for p in paths)
+        if not known or (colon and variant not in recipe.variants):
+            stray.append(key)
     assert stray == []
+
+
+@pytest.mark.parametrize(("name", "variant"), [(n, v) for n, v in VARIANTS if v is not None])
+def test_what_a_variant_sets_has_its_own_source(name: str, variant: str) -> None:
+    recipe = recipes().resolve(name)
+    written, changed = dict(method_leaves(recipe)), resolve(recipe, variant=variant)
+    sets = recipe.variants[variant]
+    borrowed = [p for p, v in sets.items() if v != written[p] and source_of(changed, p) == source_of(recipe, p)]
+    assert borrowed == []
 
 
 @pytest.mark.parametrize(("name", "variant"), VARIANTS)
@@ -103,3 +117,39 @@ def test_szalay_names_the_nine_backbones_of_the_paper_and_its_own_cnn() -> None:
     assert recipe.modalities == ("xray", "ct")
     assert recipe.classes.positive == "covid"
     assert recipe.stages[0].batch == 32
+
+
+def test_szalay_says_of_its_cnn_what_is_true_of_it() -> None:
+    recipe = resolve(find("szalay2021")[0], variant="cnn")
+    shown = {path: source_of(recipe, path) or "" for path, _ in method_leaves(recipe)}
+    for of_the_nine in ("pre-trained network from Keras Applications", "frozen", "flatten", "VGG16"):
+        assert [path for path, text in shown.items() if of_the_nine in text] == []
+
+
+@pytest.mark.parametrize("variant", ["resnet152v2", "resnet50v2"])
+def test_szalay_names_the_networks_that_stand_in(variant: str) -> None:
+    source = source_of(resolve(find("szalay2021")[0], variant=variant), "stages.head.net") or ""
+    assert source.startswith("assumed: ")
+    assert architecture(variant).timm_name in source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_network_that_stands_in_for_another_is_named_with_the_reason(name: str) -> None:
+    recipe = recipes().resolve(name)
+    for variant in (None, *recipe.variants):
+        resolved = resolve(recipe, variant=variant)
+        for stage in resolved.stages:
+            reason = "" if stage.net == "cnn" else architecture(stage.net).substitute or ""
+            assert reason in (source_of(resolved, f"stages.{stage.name}.net") or "")
+
+
+def test_szalay_lists_where_torch_is_not_keras() -> None:
+    import torch
+
+    from pneumoscope.nets.head import LEAK
+
+    text = " ".join(find("szalay2021")[0].deviations)
+    adam = torch.optim.Adam([torch.zeros(1)])
+    assert adam.defaults["eps"] == 1e-8
+    for stated in ("Adam's epsilon is torch's 1e-8", f"torch's slope {LEAK}", "Glorot"):
+        assert stated in text

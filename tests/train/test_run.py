@@ -113,6 +113,8 @@ def test_another_recipe_or_other_data_is_refused(tiny_run: Path, tiny_data: Path
         again(other, tiny_run)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
+    with pytest.raises(UsageError, match="found the file"):
+        again(tiny_data, tmp_path / "full" / "thesis.txt")
     for protocol in ("honest", "both"):
         with pytest.raises(UsageError, match="found other files"):
             again(tiny_data, tmp_path / "full", protocol=protocol)

@@ -1,15 +1,17 @@
 """One command with sub-commands, each a thin skin over one function of the api.
 
 Results go to stdout, everything else to stderr. Exit codes: 0 done, 2 wrong usage, 3 unusable input, 4 failed
-integrity, 5 a missing extra or weights. Nothing heavy is imported before a command runs.
+integrity, 5 a missing extra or weights; as shells have it, 130 stopped by Ctrl-C, 141 its reader gone. Nothing heavy
+is imported before a command runs.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TextIO
 
 import typer
 
@@ -18,6 +20,8 @@ from pneumoscope.app.console import progress, say, table
 from pneumoscope.errors import PneumoscopeError, UsageError
 
 STOPPED = 130  # what a shell reports for Ctrl-C
+READER_GONE = 141  # and for a tool that wrote to a pipe which nobody reads any more
+UNUSABLE = PneumoscopeError.exit_code
 
 app = typer.Typer(
     name="pneumoscope",
@@ -46,19 +50,42 @@ Series = Annotated[str | None, typer.Option("--series", metavar="UID", help="Ser
 
 
 def main() -> None:
-    """Run the command line; errors of ours become one line and their exit code."""
+    """Run the command line; errors of ours, and those of the system, become one line and their exit code."""
+    try:
+        code = _run()
+        print(end="", flush=True)  # what cannot be written is said here, not while Python shuts down
+    except BrokenPipeError:
+        code = READER_GONE
+        _drop(sys.stdout)
+        _drop(sys.stderr)
+    except OSError as error:
+        _drop(sys.stdout)
+        say(f"error: system: expected to read and write what was asked for, found '{error}'.")
+        code = UNUSABLE
+    sys.exit(code)
+
+
+def _run() -> int:
+    """The exit code of the command that was asked for."""
     try:
         app()
     except PneumoscopeError as error:
         say(f"error: {error}")
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        say("stopped; a training that was stopped goes on with the same command")
-        sys.exit(STOPPED)
-    except BrokenPipeError:
-        # the reader of our output (head, less) has gone; what is left to say has no reader
-        sys.stderr.close()
-        sys.exit(0)
+        return error.exit_code
+    except SystemExit as stop:  # typer ends every command so, one that Ctrl-C or a closed pipe stopped too
+        if isinstance(stop.__context__, BrokenPipeError):
+            raise stop.__context__ from None
+        if stop.code == STOPPED:
+            say("stopped; a training that was stopped goes on with the same command")
+        return int(stop.code or 0)
+    return 0
+
+
+def _drop(stream: TextIO) -> None:
+    """Send what a stream still holds nowhere, so that Python does not fail on it once more as it shuts down."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
 def _version(wanted: bool) -> None:
@@ -328,7 +355,8 @@ def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
 def _print_json(value: Any) -> None:
     from pneumoscope.core.serial import to_json
 
-    print(json.dumps(to_json(value), indent=2, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(to_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+    print(text.encode(errors="backslashreplace").decode())  # as core.files writes names that are no UTF-8
 
 
 def _print_predictions(predictions: Any) -> None:

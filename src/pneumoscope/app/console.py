@@ -16,8 +16,13 @@ EVERY = 10.0
 
 def say(text: str) -> None:
     """A line for people, on stderr: stdout is for results."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")
     sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """`text` on one line, without what would steer a terminal: names of files and of bundles come from strangers."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -30,7 +35,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     for column in columns:
         shown.add_column(escape(column), overflow="fold")
     for row in rows:
-        shown.add_row(*(escape(cell) for cell in row))
+        shown.add_row(*(escape(printable(cell)) for cell in row))
     # without a terminal nothing tells the width, and a table that is cut for 80 columns loses what it says
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 160
     Console(width=width, soft_wrap=False).print(shown)

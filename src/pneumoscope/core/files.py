@@ -36,7 +36,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 `text` to `path`, whole or not at all."""
-    write_bytes(path, text.encode())
+    # the name of a file may hold bytes that are no UTF-8: Python's stand-ins for them become JSON's own escapes
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: Any) -> None:

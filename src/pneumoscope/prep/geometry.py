@@ -21,7 +21,7 @@ def resize(image: Image2D, *, size: int) -> Image2D:
         RecipeError: a size that is no whole number from 1 to `LARGEST`.
     """
     if type(size) is not int or not 1 <= size <= LARGEST:
-        raise RecipeError(f"prep.resize.size: expected a whole number from 1 to {LARGEST}, found {size!r}.")
+        raise RecipeError(f"prep.resize.size: expected at least 1 pixel, at most {LARGEST}, found {size!r}.")
     step = AppliedStep(name="resize", args={"size": size, "before": list(image.shape)})
     return image.after(stretch(image.pixels, size, size), step)
 

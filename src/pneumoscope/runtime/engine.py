@@ -6,12 +6,18 @@ chooses bf16 by itself on CPUs that have it; both are prevented here, and openvi
 
 from __future__ import annotations
 
+import functools
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
 
-from pneumoscope.errors import UsageError
+from pneumoscope import bundle as bundles
+from pneumoscope.bundle import Bundle
+from pneumoscope.errors import BundleError, PneumoscopeError, UsageError
+from pneumoscope.prep import pipeline
 
 PrecisionName = Literal["fp32", "bf16"]
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
@@ -24,6 +30,11 @@ def _openvino() -> Any:
     return openvino
 
 
+@functools.cache
+def _core() -> Any:
+    return _openvino().Core()
+
+
 class Engine:
     """A compiled screening graph: grey 0..1 images in, probabilities and Grad-CAM maps out.
 
@@ -31,35 +42,105 @@ class Engine:
 
     Raises:
         UsageError: a precision that this CPU does not compute in.
+        BundleError: bytes that are no such graph, or one that names files outside itself.
     """
 
     def __init__(self, graph: bytes, *, precision: PrecisionName = "fp32", threads: int = 0) -> None:
         if precision not in supported_precisions():
             raise UsageError(f"--precision: expected one that this CPU has, found '{precision}'. Use fp32.")
-        openvino = _openvino()
-        core = openvino.Core()
+        # OpenVINO reads the files that ONNX's external tensors name by this key, wherever on this machine they are
+        if b"location" in graph:
+            raise _unfit("a graph that holds all of its tensors", "one that names other files")
         settings = {
             "INFERENCE_PRECISION_HINT": _TYPES[precision],
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
         }
-        self._compiled = core.compile_model(core.read_model(graph), "CPU", settings)
-        self._request = self._compiled.create_infer_request()
+        with _named("a graph that OpenVINO runs"):
+            self._compiled = _core().compile_model(_core().read_model(graph), "CPU", settings)
+            self._request = self._compiled.create_infer_request()
 
     def run(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """`(probabilities [N, K], Grad-CAM [N, K, h, w])`, float32, of float32 images `[N, H, W]` in 0..1."""
+        """`(probabilities [N, K], Grad-CAM [N, K, h, w])`, float32, of float32 images `[N, H, W]` in 0..1.
+
+        Raises:
+            BundleError: a graph that fails on the images, or answers in another form.
+        """
         x = np.ascontiguousarray(images[:, np.newaxis], dtype=np.float32)
-        self._request.infer([x], share_inputs=True)
-        probabilities, cam = (self._request.get_output_tensor(i).data.copy() for i in (0, 1))
+        with _named(f"a graph that runs on {images.shape[1]} x {images.shape[2]} pixels"):
+            self._request.infer([x], share_inputs=True)
+            probabilities, cam = (self._request.get_output_tensor(i).data.astype(np.float32) for i in (0, 1))
+        n = len(images)
+        if probabilities.ndim != 2 or cam.ndim != 4 or cam.shape[:2] != probabilities.shape or len(cam) != n:
+            raise _unfit(f"answers [{n}, K] and [{n}, K, h, w]", f"{probabilities.shape} and {cam.shape}")
+        if 0 in cam.shape:
+            raise _unfit("answers with numbers in them", f"{probabilities.shape} and {cam.shape}")
         return probabilities, cam
+
+    def require(self, height: int, width: int, classes: int) -> None:
+        """Check that the graph takes images of `height` x `width` and answers for so many classes.
+
+        Raises:
+            BundleError: another input or other outputs.
+        """
+        shape = _openvino().PartialShape
+        wanted = ([shape([-1, 1, height, width])], [shape([-1, classes]), shape([-1, classes, -1, -1])])
+        found = tuple(
+            [port.partial_shape for port in ports] for ports in (self._compiled.inputs, self._compiled.outputs)
+        )
+        for name, of_graph, of_recipe in zip(("input", "outputs"), found, wanted, strict=True):
+            if len(of_graph) != len(of_recipe) or not all(
+                a.compatible(b) for a, b in zip(of_graph, of_recipe, strict=True)
+            ):
+                raise _unfit(
+                    f"the {name} that the recipe asks for, {_shapes(of_recipe)}", f"{_shapes(of_graph) or 'none'}"
+                )
+
+
+def of_bundle(bundle: Bundle, *, precision: PrecisionName = "fp32", threads: int = 0) -> Engine:
+    """A bundle's graph, compiled, once it is seen to fit the bundle's recipe.
+
+    Raises:
+        BundleError: a graph that does not run, or that does not fit.
+        IntegrityError: a graph whose bytes changed.
+        UsageError: a precision that this CPU does not compute in.
+    """
+    engine = Engine(bundle.read(bundles.GRAPH), precision=precision, threads=threads)
+    recipe = bundle.facts.recipe
+    engine.require(*pipeline.input_size(recipe), len(recipe.classes.names))
+    return engine
 
 
 def supported_precisions() -> tuple[PrecisionName, ...]:
     """What this CPU computes in: always fp32, and bf16 where the hardware has it (elsewhere it would be ignored)."""
-    capabilities = _openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("fp32", "bf16") if "BF16" in capabilities else ("fp32",)
 
 
 def version() -> str:
     """OpenVINO's version."""
     return str(_openvino().__version__)
+
+
+@contextmanager
+def _named(rule: str) -> Iterator[None]:
+    """Turn whatever OpenVINO raises inside into one BundleError of one line."""
+    try:
+        yield
+    except PneumoscopeError:
+        raise
+    except Exception as error:
+        # the first lines of a message only say where in OpenVINO it was raised
+        lines = [line.strip() for line in str(error).splitlines()]
+        told = [line for line in lines if line and not line.startswith(("Exception from", "Check "))]
+        raise _unfit(rule, f"{type(error).__name__}: {told[0][:300] if told else 'no reason given'}") from error
+
+
+def _unfit(rule: str, found: str) -> BundleError:
+    return BundleError(
+        f"{bundles.GRAPH}: expected {rule}, found {found.rstrip('.')}. Get the bundle again, or train it."
+    )
+
+
+def _shapes(shapes: list[Any]) -> str:
+    return " and ".join(str(shape) for shape in shapes)

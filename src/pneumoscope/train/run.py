@@ -93,6 +93,8 @@ def run(
 
 def _claim(out: Path, recipe: Recipe, weights: Mapping[str, str]) -> None:
     """Make `out` the folder of this recipe's run from these pretrained weights, or find that it is."""
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out: expected a folder, found the file '{out}'. Name another.")
     path = out / "recipe.json"
     if path.exists():
         kept = json.loads(path.read_text(encoding="utf-8"))
