@@ -62,6 +62,7 @@ def prep(**args: object) -> Callable[[Plain], object]:
         (prep(size=64.5), "at most 4096, found 64.5"),
         (prep(center_hu="x"), "expected facts that this pneumoscope reads"),
         (prep(width_hu=0), "expected a width above 0"),
+        (prep(center_hu=1e300), "expected numbers that pixels hold"),
         (lambda p: p["recipe"]["prep"].append({"name": "nope", "args": {}}), "found 'nope'"),
         (lambda p: p["recipe"]["prep"].pop(), "expected one size for every image"),
     ],

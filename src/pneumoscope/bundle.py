@@ -306,9 +306,10 @@ def _check_prep(recipe: Recipe) -> None:
     pipeline.input_size(recipe)
     slice_ = Image2D(pixels=np.zeros((64, 64), np.float32), unit="HU")
     try:
-        pipeline.run(slice_, recipe.prep)
-    except OverflowError as error:
-        raise BundleError(f"prep: expected numbers that pixels hold, found {error}.") from error
+        with np.errstate(over="raise", invalid="raise"):
+            pipeline.run(slice_, recipe.prep)
+    except FloatingPointError as error:
+        raise BundleError(f"prep: expected numbers that pixels hold, found others ({error}).") from error
 
 
 def _id(plain: Mapping[str, object]) -> str:

@@ -38,7 +38,7 @@ def test_a_sample_is_what_its_row_and_its_bytes_say(tmp_path: Path) -> None:
         "./b.png,non-covid,P2,,,,,\n"
     )
     data = read_dataset(folder(tmp_path, text, ["x/a.png", "b.png"]), CLASSES)
-    a, b = data.samples
+    b, a = data.samples
     assert (a.file, a.label, a.group, a.view, a.source, a.split) == (
         *("x/a.png", "covid", pseudonym("g1"), "PA", "somewhere"),
         "train",
@@ -299,7 +299,7 @@ def test_joined_sets_share_patients_and_keep_files_apart(tmp_path: Path) -> None
     y = read_dataset(folder(tmp_path / "sub" / "y", GOOD.replace("P2", "P9") + "c.png,odd,P3\n"), CLASSES)
     both = join([x, y])
     assert both.root == str(tmp_path.resolve())
-    assert [s.file for s in both.samples] == ["x/a.png", "x/b.png", "sub/y/a.png", "sub/y/b.png"]
+    assert [s.file for s in both.samples] == ["sub/y/a.png", "sub/y/b.png", "x/a.png", "x/b.png"]
     assert len(both.groups) == 3
     assert both.left_out == {"odd": 1}
     assert all((Path(both.root) / s.file).is_file() for s in both.samples)

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from torch import Tensor, nn
 
@@ -33,9 +34,10 @@ def rebuild(bundle: Bundle) -> Net:
                 module.eps = facts.pretrained.bn_eps
     try:
         net.load_state_dict(from_safetensors(bundle.read(bundles.WEIGHTS)))
-    except RuntimeError as error:
+    except (RuntimeError, SafetensorError) as error:
+        why = " ".join(str(error).split())
         raise IntegrityError(
-            f"{bundles.WEIGHTS}: expected the weights of {facts.recipe.title}, found others. {error}"
+            f"{bundles.WEIGHTS}: expected the weights of {facts.recipe.title}, found others. {why}"
         ) from error
     return net.eval()
 

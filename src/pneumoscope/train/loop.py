@@ -87,7 +87,8 @@ def overlay(model: nn.Module, state: Mapping[str, Tensor]) -> None:
     try:
         unexpected = model.load_state_dict(state, strict=False).unexpected_keys
     except RuntimeError as error:
-        raise IntegrityError(f"weights: expected the shapes of this network, found others. {error}") from error
+        why = " ".join(str(error).split())
+        raise IntegrityError(f"weights: expected the shapes of this network, found others. {why}") from error
     if unexpected:
         raise IntegrityError(f"weights: expected tensors of this network, found '{unexpected[0]}'.")
 
