@@ -93,5 +93,6 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {name}; Python {platform.python_version()}, {versions}"
 
 
-PNEUMOSCOPE = [*CLI, "predict"]
+# a user who only screens has the base install: name its Python in BASE_PYTHON
+PNEUMOSCOPE = [os.environ.get("BASE_PYTHON", sys.executable), "-m", "pneumoscope.app.cli", "predict"]
 EAGER = [sys.executable, str(Path(__file__).with_name("eager.py"))]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -105,7 +106,10 @@ def of_bundle(bundle: Bundle, *, precision: PrecisionName = "fp32", threads: int
         IntegrityError: a graph whose bytes changed.
         UsageError: a precision that this CPU does not compute in.
     """
-    engine = Engine(bundle.read(bundles.GRAPH), precision=precision, threads=threads)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        graph = pool.submit(bundle.read, bundles.GRAPH)
+        _core()  # a quarter of a second of imports, beside which as much is hashed
+        engine = Engine(graph.result(), precision=precision, threads=threads)
     recipe = bundle.facts.recipe
     engine.require(*pipeline.input_size(recipe), len(recipe.classes.names))
     return engine
