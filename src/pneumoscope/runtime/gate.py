@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
+import cv2
 
 from pneumoscope.core.image import Image2D, Modality
 from pneumoscope.core.study import Study
@@ -63,7 +63,7 @@ def _wrong_picture(image: Image2D, wanted: str) -> list[str]:
     colour = max((float(s.args.get("colour", 0.0)) for s in image.steps if s.name == "grey"), default=0.0)
     if colour > MAX_COLOUR:
         reasons.append(f"colour: expected a grey picture, found a coloured one (mean chroma {colour:.2f}).")
-    contrast = float(np.std(image.pixels)) / (1000.0 if image.unit == "HU" else 1.0)
+    contrast = float(cv2.meanStdDev(image.pixels)[1][0, 0]) / (1000.0 if image.unit == "HU" else 1.0)
     if contrast < MIN_CONTRAST:
         reasons.append(
             f"contrast: expected {wanted}, found an almost even picture (standard deviation {contrast:.3f})."

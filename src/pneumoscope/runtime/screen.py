@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -26,6 +27,7 @@ from pneumoscope.runtime import engine, gate
 from pneumoscope.runtime.engine import PrecisionName
 
 BATCH = 8
+READERS = 2
 # the stored check must come out on any machine: summation order differs, a wrong graph differs more
 CHECK_TOLERANCE = 1e-3
 T = TypeVar("T")
@@ -94,12 +96,22 @@ class Screener:
         target: the class that maps explain, None for the one decided for. one_each: every path must hold one study,
         and one that holds several is refused. maps: say where the model looked, in the pixels of each source image.
         """
-        for batch in _batches(self._found(paths, series_uid, one_each), BATCH):
-            items = [found if isinstance(found, Screened) else self._read(found) for found in batch]
-            ready = [item for item in items if isinstance(item, _Ready)]
-            answers = iter(self._answer(ready, target, maps))
-            for item in items:
-                yield item if isinstance(item, Screened) else next(answers)
+        # decoding takes longer than a small network, so the next batch is read while this one is answered
+        with ThreadPoolExecutor(max_workers=READERS) as pool:
+            ahead: list[Screened | Future[Screened | _Ready]] = []
+            for batch in _batches(self._found(paths, series_uid, one_each), BATCH):
+                reading = [f if isinstance(f, Screened) else pool.submit(self._read, f) for f in batch]
+                yield from self._finish(ahead, target, maps)
+                ahead = reading
+            yield from self._finish(ahead, target, maps)
+
+    def _finish(
+        self, reading: list[Screened | Future[Screened | _Ready]], target: str | None, maps: bool
+    ) -> Iterator[Screened]:
+        items = [item.result() if isinstance(item, Future) else item for item in reading]
+        answers = iter(self._answer([item for item in items if isinstance(item, _Ready)], target, maps))
+        for item in items:
+            yield item if isinstance(item, Screened) else next(answers)
 
     def _found(self, paths: Iterable[Path], series_uid: str | None, one_each: bool) -> Iterator[load.Found | Screened]:
         for path in paths:
