@@ -15,15 +15,6 @@ from pneumoscope.nets.architectures import ARCHITECTURES
 from pneumoscope.nets.backbones import build_backbone
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small inputs on a busy machine: threads would wait for each other most of the time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 class Classifier(nn.Module):
     """Average pooling and an MLP on a backbone, small enough an input for tests: `size` gives a last map above 1x1."""
 

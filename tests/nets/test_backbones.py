@@ -36,15 +36,6 @@ LEGITIMATE = {
 }
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Small inputs on a busy machine: threads would wait for each other most of the time."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @functools.cache
 def random_backbone(name: str) -> Backbone:
     return build_backbone(name, init="random", seed=1)[0].eval()
