@@ -25,7 +25,7 @@ def maker() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("page", ["recipes", "commands"])
+@pytest.mark.parametrize("page", ["recipes", "commands", "datasets"])
 def test_generated_pages_are_fresh(maker: ModuleType, page: str) -> None:
     written = (REPO / "docs" / f"{page}.md").read_text(encoding="utf-8")
     assert written == getattr(maker, f"{page}_page")(), "run: python tools/make_docs.py"

@@ -30,7 +30,7 @@ LAYERS = (
     ("train", "explain"),
     ("audit",),
     ("report",),
-    ("api",),
+    ("api", "datasets"),
     ("demo", "doctor"),
     ("app",),
 )

@@ -1,4 +1,4 @@
-"""Write the docs that follow from the code: docs/recipes.md and docs/commands.md.
+"""Write the docs that follow from the code: docs/recipes.md, docs/commands.md and docs/datasets.md.
 
 Run: python tools/make_docs.py   A test holds that what is committed is what this writes.
 """
@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 from pneumoscope.app.cli import app
 from pneumoscope.core.recipe import Recipe, method_leaves, source_of
 from pneumoscope.core.resolve import with_variant
+from pneumoscope.io.layouts import layouts
+from pneumoscope.io.layouts.layout import Layout
 from pneumoscope.recipes import recipes
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -95,10 +97,47 @@ def _help(words: tuple[str, ...]) -> str:
     return "\n".join(line.rstrip() for line in result.output.strip().splitlines())
 
 
+def datasets_page() -> str:
+    """Every public dataset: what it is, how to get it, and what to know before it is used."""
+    known = [layouts().resolve(name) for name in sorted(layouts())]
+    rows = [
+        f"| [`{s.name}`](#{s.name}) | {_cell(s.title)} | {sum(s.expected.values()) or '?'} | {_cell(s.licence)} |"
+        for s in known
+    ]
+    parts = [
+        NOTE,
+        "# Datasets",
+        "The public sets that `pneumoscope data import NAME DIR --out OUT` reads as their owners give them out.",
+        "\n".join(["| name | what it is | images | licence |", "| --- | --- | --- | --- |", *rows]),
+    ]
+    return "\n\n".join([*parts, *map(_dataset, known)]) + "\n"
+
+
+def _dataset(found: Layout) -> str:
+    counts = ", ".join(f"{count} {label}" for label, count in found.expected.items()) or "not stated"
+    free = ", ".join(f"`{file.name}`" for file in found.remote)
+    return "\n".join(
+        [
+            f"## {found.name}",
+            "",
+            f"{found.citation}",
+            "",
+            f"- **Home:** <{found.home}>",
+            f"- **Licence:** {found.licence}",
+            f"- **How to get it:** {found.obtain}",
+            *([f"- **`pneumoscope data fetch {found.name}`:** {free}"] if free else []),
+            f"- **Images:** {counts} ({found.release})",
+            f"- **Patients:** {found.patients}",
+            *(["", "Known traps:", "", *(f"- {trap}" for trap in found.traps)] if found.traps else []),
+        ]
+    )
+
+
 def main() -> None:
-    """Write both pages."""
+    """Write the pages."""
     (DOCS / "recipes.md").write_text(recipes_page(), encoding="utf-8")
     (DOCS / "commands.md").write_text(commands_page(), encoding="utf-8")
+    (DOCS / "datasets.md").write_text(datasets_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

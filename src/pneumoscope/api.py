@@ -16,13 +16,13 @@ from pneumoscope.core.files import new_folder, write_bytes, write_json, write_te
 from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.resolve import resolve_all
-from pneumoscope.core.result import Evaluation, Prediction
+from pneumoscope.core.result import Evaluation, Gallery, Prediction
 from pneumoscope.errors import InputError, LeakError, UsageError, missing_extra
 from pneumoscope.recipes import find
 
 if TYPE_CHECKING:
     from pneumoscope.bundle import Bundle
-    from pneumoscope.core.dataset import ClassSet, Dataset
+    from pneumoscope.core.dataset import Dataset
     from pneumoscope.core.study import Study
     from pneumoscope.runtime.engine import PrecisionName
     from pneumoscope.runtime.screen import Screened
@@ -162,45 +162,6 @@ def _at_layer(bundle: Bundle, result: Screened, layer: str) -> Screened:
     return dataclasses.replace(result, explanation=screen.explain(cam, prepared, layer=layer, target=target))
 
 
-def read_data(
-    folders: Sequence[str | Path],
-    classes: ClassSet,
-    *,
-    mapping: Mapping[str, str],
-    ungrouped: bool = False,
-    say: Callable[[str], None] = lambda text: None,
-) -> tuple[Dataset, tuple[str, ...]]:
-    """One or several labelled folders as one dataset, its leaks looked for, and what a report must say about it.
-
-    say: told the same, and which files are copies.
-
-    Raises:
-        DataError: a folder, a manifest or a file that cannot be used.
-        LeakError: the same image under two patients.
-    """
-    from pneumoscope.audit.leaks import check_leaks
-    from pneumoscope.io import manifest
-
-    roots = [Path(folder) for folder in folders]
-    manifest.check_mapping(roots, classes, mapping)
-    sets = [manifest.read_dataset(root, classes, mapping=mapping, ungrouped=ungrouped) for root in roots]
-    dataset = manifest.join(sets) if len(sets) > 1 else sets[0]
-    warnings = []
-    copies = check_leaks(dataset)
-    for files in copies:  # said, and not stored: a file's name may be a patient's
-        say(f"identical files of one patient: {', '.join(files)}")
-    if copies:
-        warnings.append(f"{len(copies)} file(s) stand more than once within one patient; each copy counts.")
-    if dataset.left_out:
-        left = ", ".join(f"{n} '{label}'" for label, n in dataset.left_out.items())
-        warnings.append(f"Left out, since no class stands for their label: {left}.")
-    if not dataset.grouped:
-        warnings.append("No patient ids (--ungrouped): a patient with several images may stand on both sides.")
-    for warning in warnings:
-        say(warning)
-    return dataset, tuple(warnings)
-
-
 def train(
     recipe: str,
     data: Sequence[str | Path],
@@ -216,6 +177,7 @@ def train(
 ) -> list[Evaluation]:
     """Train, evaluate and export a recipe; a call that was stopped is resumed by the same call.
 
+    data: folders with labels.csv, each for the role "main" or, as "ROLE=FOLDER", for another of the recipe's.
     protocol: "honest", "paper", or "both", which makes a run of each under `out` and one report of the two.
     say: told each warning as it is found.
 
@@ -230,28 +192,33 @@ def train(
     _needs_training_extra("training")
     if len(resolved) > 1 and out.is_dir() and {p.name for p in out.iterdir()} - {"honest", "paper", "report.html"}:
         raise UsageError(f"--out: expected a new or empty folder or a run to resume, found other files in '{out}'.")
-    from pneumoscope.io import manifest
+    from pneumoscope import reading
 
-    dataset, warnings = read_data(data, resolved[0].classes, mapping=mapping or {}, ungrouped=ungrouped, say=say)
-    manifest.check_complete(dataset)
-    evaluations = []
+    datasets, warnings = reading.read_roles(data, resolved[0], mapping=mapping or {}, ungrouped=ungrouped, say=say)
+    evaluations, pictures = [], []
     for one in resolved:
         folder = out / one.protocol.name if len(resolved) > 1 else out
-        evaluations.append(_run(one, dataset, folder, weights_dir, progress, warnings))
+        # a bundle comes of the honest run: of both, the paper's way is there to be measured
+        export = len(resolved) == 1 or one.protocol.name == "honest"
+        evaluation, galleries = _run(one, datasets, folder, weights_dir, progress, warnings, export=export)
+        evaluations.append(evaluation)
+        pictures.append(galleries)
     if len(resolved) > 1:
         together = dataclasses.replace(resolved[0], protocols=tuple(r.protocol for r in resolved))
-        _write_run_report(out, evaluations, together)
+        _write_run_report(out, evaluations, together, pictures)
     return evaluations
 
 
 def _run(
     recipe: Recipe,
-    dataset: Dataset,
+    datasets: Mapping[str, Dataset],
     out: Path,
     weights_dir: Path | None,
     progress: Progress,
     warnings: tuple[str, ...],
-) -> Evaluation:
+    *,
+    export: bool,
+) -> tuple[Evaluation, tuple[Gallery, ...]]:
     from platformdirs import user_cache_path
 
     from pneumoscope.train.allocator import keep_memory
@@ -260,9 +227,9 @@ def _run(
     from pneumoscope.report.card import model_card
     from pneumoscope.train.run import run
 
-    evaluation = run(
+    evaluation, galleries = run(
         recipe,
-        dataset,
+        datasets,
         out,
         weights_dir=weights_dir,
         cache=user_cache_path("pneumoscope"),
@@ -270,12 +237,15 @@ def _run(
         kept_memory=kept,
         progress=progress,
         warnings=warnings,
+        export=export,
     )
-    _write_run_report(out, [evaluation], recipe)
-    return evaluation
+    _write_run_report(out, [evaluation], recipe, [galleries])
+    return evaluation, galleries
 
 
-def _write_run_report(out: Path, evaluations: Sequence[Evaluation], recipe: Recipe) -> None:
+def _write_run_report(
+    out: Path, evaluations: Sequence[Evaluation], recipe: Recipe, galleries: Sequence[tuple[Gallery, ...]]
+) -> None:
     import json
 
     from pneumoscope.report import html
@@ -287,7 +257,7 @@ def _write_run_report(out: Path, evaluations: Sequence[Evaluation], recipe: Reci
         said = {k: str(v) for k, v in facts.items() if not isinstance(v, dict)}
         said |= {f"seconds of {k}": str(v) for k, v in facts["seconds"].items()}
         said |= {str(k): str(v) for k, v in facts["packages"].items()}
-    write_text(out / "report.html", html.evaluation_report(evaluations, recipe, run=said))
+    write_text(out / "report.html", html.evaluation_report(evaluations, recipe, run=said, galleries=galleries))
 
 
 def evaluate(
@@ -310,9 +280,20 @@ def evaluate(
 
     loaded = bundles.load(bundle)
     facts = loaded.facts
-    dataset, warnings = read_data(data, facts.recipe.classes, mapping=mapping or {}, ungrouped=ungrouped, say=say)
-    known = set(facts.data.seen)
-    seen = [s.file for s in dataset.samples if s.digest[:16] in known]
+    from pneumoscope import reading
+    from pneumoscope.io import manifest
+
+    roots = [Path(folder) for folder in data]
+    manifest.check_mapping(roots, facts.recipe.classes.names, mapping or {})
+    dataset, warnings = reading.read_data(
+        roots,
+        facts.recipe.classes,
+        mapping=mapping or {},
+        modalities=facts.recipe.modalities,
+        ungrouped=ungrouped,
+        say=say,
+    )
+    seen = [s.file for s in dataset.samples if s.digest[:16] in facts.seen]
     if seen:
         raise LeakError(
             f"--data: expected images that the bundle has not seen, found {len(seen)} of {len(dataset)} among those it "

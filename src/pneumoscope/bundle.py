@@ -86,6 +86,7 @@ class Facts:
     """All that bundle.json says; see the design, section 4.
 
     threshold: on the positive class's probability; None for argmax. files: path -> SHA-256.
+    before: what stages of other data roles learned from, by role.
     explains: name of the layer whose Grad-CAM is an output of the graph.
 
     Raises:
@@ -106,8 +107,14 @@ class Facts:
     intended_use: str
     limits: tuple[str, ...]
     licence: str
+    before: Mapping[str, DataCard] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
+
+    @property
+    def seen(self) -> set[str]:
+        """The first 16 hex digits of the SHA-256 of every file that anything of the bundle was trained on."""
+        return {digest for card in (self.data, *self.before.values()) for digest in card.seen}
 
     def __post_init__(self) -> None:
         # the next number above 1 is what a rule that calls none positive fits; see evaluate.decide

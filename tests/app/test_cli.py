@@ -16,7 +16,7 @@ from fixtures_trained import MAPPING, RECIPE, TINY
 from typer.testing import CliRunner
 
 from pneumoscope import __version__
-from pneumoscope.app.cli import READER_GONE, STOPPED, app, main
+from pneumoscope.app.cli import READER_GONE, STOPPED, app
 
 COMMANDS = (
     ("demo",),
@@ -32,24 +32,11 @@ COMMANDS = (
     ("weights", "list"),
     ("weights", "add"),
     ("doctor",),
+    ("data", "list"),
+    ("data", "import"),
+    ("data", "fetch"),
+    ("data", "describe"),
 )
-
-
-def run(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the whole command, in this process."""
-    monkeypatch.setattr(sys, "argv", ["pneumoscope", *arguments])
-    code = 0
-    try:
-        main()
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    out, err = capfd.readouterr()
-    return code, out, err
-
-
-@pytest.fixture
-def command(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
-    return lambda *arguments: run(capfd, monkeypatch, *map(str, arguments))
 
 
 @pytest.mark.parametrize("words", COMMANDS)

@@ -7,7 +7,6 @@ is imported before a command runs.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -16,8 +15,9 @@ from typing import Annotated, Any, Literal, TextIO
 import typer
 
 from pneumoscope import __version__
-from pneumoscope.app.console import progress, say, table
-from pneumoscope.errors import PneumoscopeError, UsageError
+from pneumoscope.app.console import pairs, print_json, progress, say, table
+from pneumoscope.app.data import data_app
+from pneumoscope.errors import PneumoscopeError
 
 STOPPED = 130  # what a shell reports for Ctrl-C
 READER_GONE = 141  # and for a tool that wrote to a pipe which nobody reads any more
@@ -36,6 +36,7 @@ recipes_app = typer.Typer(no_args_is_help=True, help="The published methods, as 
 bundle_app = typer.Typer(no_args_is_help=True, help="Trained methods: show, verify, model card.")
 weights_app = typer.Typer(no_args_is_help=True, help="Pretrained weights: what is here, and adding a file.")
 app.add_typer(recipes_app, name="recipes")
+app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(weights_app, name="weights")
 
@@ -143,7 +144,7 @@ def predict(
             say=say,
         )
     if as_json:
-        _print_json(predictions)
+        print_json(predictions)
     else:
         _print_predictions(predictions)
         if out is not None:
@@ -191,8 +192,8 @@ def train(
             data,
             out=out,
             protocol=protocol,
-            mapping=_pairs("--map", mapping),
-            overrides=_pairs("--set", overrides),
+            mapping=pairs("--map", mapping),
+            overrides=pairs("--set", overrides),
             weights_dir=weights,
             ungrouped=ungrouped,
             progress=report,
@@ -210,7 +211,7 @@ def evaluate(bundle: BundleName, data: Data, out: Out, mapping: Map = None, ungr
 
     with progress() as report:
         evaluation = api.evaluate(
-            bundle, data, out=out, mapping=_pairs("--map", mapping), ungrouped=ungrouped, progress=report, say=say
+            bundle, data, out=out, mapping=pairs("--map", mapping), ungrouped=ungrouped, progress=report, say=say
         )
     _print_evaluation(evaluation)
     print(f"report: {(out / 'report.html').resolve()}")
@@ -224,7 +225,7 @@ def recipes_list(as_json: AsJson = False) -> None:
     found = [recipes().resolve(name) for name in recipes()]
     if as_json:
         rows = [{"name": r.name, "modalities": r.modalities, "variants": list(r.variants)} for r in found]
-        _print_json(rows)
+        print_json(rows)
         return
     columns = ("recipe", "paper", "modalities", "variants")
     table(
@@ -252,7 +253,7 @@ def recipes_show(name: Annotated[str, typer.Argument(metavar="RECIPE[:VARIANT]")
     recipe, variant = find(name)
     recipe = with_variant(recipe, variant)
     if as_json:
-        _print_json(recipe)
+        print_json(recipe)
         return
     rows = [[path, _value(value), source_of(recipe, path) or ""] for path, value in method_leaves(recipe)]
     table(f"{recipe.title}: {recipe.paper.title}", ("field", "value", "where the paper says so"), rows)
@@ -267,7 +268,7 @@ def bundle_show(bundle: BundleName, as_json: AsJson = False) -> None:
 
     facts = bundles.load(bundle).facts
     if as_json:
-        _print_json(facts)
+        print_json(facts)
         return
     rows = [
         ["id", facts.id],
@@ -309,7 +310,7 @@ def weights_list(weights: Weights = None, as_json: AsJson = False) -> None:
 
     rows = api.list_weights(weights)
     if as_json:
-        _print_json([{**row, "file": row["file"] or None} for row in rows])
+        print_json([{**row, "file": row["file"] or None} for row in rows])
         return
     table(
         "", ("name", "file wanted", "found", "origin"), [[r["name"], r["wanted"], r["file"], r["origin"]] for r in rows]
@@ -333,30 +334,11 @@ def doctor(as_json: AsJson = False) -> None:
 
     findings = doctors.examine()
     if as_json:
-        _print_json(findings)
+        print_json(findings)
     else:
         table("", ("what", "found", "fine"), [[f.what, f.found, "yes" if f.fine else "NO"] for f in findings])
     if not all(f.fine for f in findings):
         sys.exit(4)
-
-
-def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    pairs: dict[str, str] = {}
-    for text in given or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key or not value:
-            raise UsageError(f"{option}: expected NAME=VALUE, found '{text}'.")
-        if key in pairs:
-            raise UsageError(f"{option}: expected each name once, found '{key}' twice.")
-        pairs[key] = value
-    return pairs
-
-
-def _print_json(value: Any) -> None:
-    from pneumoscope.core.serial import to_json
-
-    text = json.dumps(to_json(value), indent=2, ensure_ascii=False, allow_nan=False)
-    print(text.encode(errors="backslashreplace").decode())  # as core.files writes names that are no UTF-8
 
 
 def _print_predictions(predictions: Any) -> None:

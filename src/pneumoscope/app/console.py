@@ -1,14 +1,17 @@
-"""What the command line says and how: progress bars on a terminal, plain lines elsewhere, errors on one line."""
+"""How the command line speaks: progress bars on a terminal, plain lines elsewhere, errors on one line."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from pneumoscope.core.progress import Progress
+from pneumoscope.errors import UsageError
 
 # seconds between plain progress lines where there is no terminal
 EVERY = 10.0
@@ -23,6 +26,36 @@ def say(text: str) -> None:
 def printable(text: str) -> str:
     """`text` on one line, without what would steer a terminal: names of files and of bundles come from strangers."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def result(text: str) -> None:
+    """A line of the result, on stdout."""
+    sys.stdout.write(f"{printable(text)}\n")
+
+
+def print_json(value: Any) -> None:
+    """`value` as indented JSON on stdout."""
+    from pneumoscope.core.serial import to_json
+
+    text = json.dumps(to_json(value), indent=2, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(text.encode(errors="backslashreplace").decode() + "\n")  # as core.files writes no UTF-8
+
+
+def pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    """The NAME=VALUE words of an option.
+
+    Raises:
+        UsageError: a word that is no pair, or a name given twice.
+    """
+    found: dict[str, str] = {}
+    for text in given or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key or not value:
+            raise UsageError(f"{option}: expected NAME=VALUE, found '{text}'.")
+        if key in found:
+            raise UsageError(f"{option}: expected each name once, found '{key}' twice.")
+        found[key] = value
+    return found
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -45,7 +45,8 @@ class Sample:
     """One labelled file.
 
     file: relative to the dataset's folder, with `/`. group: pseudonymous key of the patient (or of what may not
-    be parted); samples with one group never stand on two sides of an honest split. digest: SHA-256 of the bytes.
+    be parted); samples with one group never stand on two sides of an honest split. findings: what the set says is
+    seen in it. digest: SHA-256 of the bytes.
     """
 
     file: str
@@ -54,6 +55,7 @@ class Sample:
     view: str | None = None
     source: str | None = None
     split: Literal["train", "val", "test"] | None = None
+    findings: tuple[str, ...] = ()
     digest: str = ""
 
 

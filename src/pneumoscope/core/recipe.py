@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.image import Modality
+from pneumoscope.core.role import MAIN, Role
 from pneumoscope.core.serial import digest, from_json, to_json
 from pneumoscope.errors import RecipeError
 
 Scalar = bool | int | float | str
+Value = Scalar | tuple[Scalar, ...]  # of a field, as a variant sets it
 
 SEEDS = 2**32  # what the least of the generators takes
 
@@ -44,17 +46,23 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """What follows the backbone's last feature map: pooling, hidden layers, and the outputs.
+    """What follows the backbone's last feature map: a convolution, pooling, hidden layers, and the outputs.
 
-    hidden: units of each hidden layer. dropout: rate after each hidden layer, in [0, 1).
+    convolution: filters of a 3x3 convolution with the activation, before the pooling; 0 for none.
+    pooling: "max_flatten" takes the maximum of each 2x2, then flattens.
+    hidden: units of each hidden layer. After each: the activation, dropout at the rate `dropout` in [0, 1), and
+    BatchNorm where `batch_norm` says so.
     """
 
-    pooling: Literal["flatten", "average"]
+    pooling: Literal["flatten", "average", "max_flatten"]
+    convolution: int = 0
     hidden: tuple[int, ...] = ()
     activation: Literal["relu", "leaky_relu"] = "relu"
     dropout: float = 0.0
+    batch_norm: bool = False
 
     def __post_init__(self) -> None:
+        _need(self.convolution >= 0, "head.convolution", "at least 0 filters", self.convolution)
         _need(all(n >= 1 for n in self.hidden), "head.hidden", "layers of at least 1 unit", list(self.hidden))
         _need(0 <= self.dropout < 1, "head.dropout", "a rate in [0, 1)", self.dropout)
 
@@ -79,7 +87,9 @@ class Optim:
 class Stage:
     """One fit of one network.
 
-    init: "imagenet", "random", or "stage:<name>" for the weights of a stage before.
+    role: the data it learns from. A stage of another role than "main" is fitted once, for all folds.
+    init: "imagenet", "random", or "stage:<name>" for the weights of a stage before (all but the output
+        layer where that stage has other classes).
     trainable: "all", "head", or "upper:<n>" for the head and the backbone's last n convolutions. What is not
         trained stays as it is, BatchNorm's running statistics too.
     loss: "binary_cross_entropy" has one output, the logit of the positive class; "cross_entropy" one a class.
@@ -99,6 +109,7 @@ class Stage:
     batch: int
     augment: tuple[Step, ...] = ()
     monitor: Literal["val_loss", "val_balanced_accuracy", "val_accuracy"] = "val_loss"
+    role: str = MAIN
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -175,18 +186,25 @@ def _check_decision(decision: Decision) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Reported:
-    """A figure that the paper prints, so that it can stand beside ours. metrics: name -> value in 0..1."""
+    """What the paper prints, so that it can stand beside ours.
+
+    metrics: name, or name.class, -> value in 0..1. sizes: class -> what it says of its images' sizes in pixels
+    ("images", "min", "max", "mean", "sd"). variants: those whose figure it is, "" for the recipe as written; none
+    for all.
+    """
 
     data: str
     where: str
-    metrics: Mapping[str, float]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    sizes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    variants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A method, complete: see the design, "Core types".
 
-    roles: data roles that training asks for; "main" is what is evaluated.
+    roles: data that training asks for; "main" is what is evaluated.
     variants: name -> dotted field -> value, what differs from the recipe as written; `variant` is the one in place.
     sources: dotted field, or a prefix of it -> where the paper says so, or "assumed: why". "<variant>:<field>" is
         the field's source in that variant.
@@ -201,18 +219,19 @@ class Recipe:
     protocols: tuple[Protocol, ...]
     decision: Decision
     sources: Mapping[str, str]
-    roles: tuple[str, ...] = ("main",)
-    variants: Mapping[str, Mapping[str, Scalar]] = field(default_factory=dict)
+    roles: tuple[Role, ...] = (Role(name=MAIN),)
+    variants: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     variant: str | None = None
     reported: tuple[Reported, ...] = ()
     deviations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for kind in ("prep", "stages", "protocols"):
+        for kind in ("prep", "stages", "protocols", "roles"):
             names = [x.name for x in getattr(self, kind)]
             if not names or len(set(names)) != len(names):
                 raise RecipeError(f"{self.name}.{kind}: expected different names, at least one, found {names}.")
         _check_decision(self.decision)
+        self._check_roles()
         before: set[str] = set()
         for stage in self.stages:
             kind, _, of = stage.init.partition(":")
@@ -222,6 +241,35 @@ class Recipe:
                     f"found '{of}'."
                 )
             before.add(stage.name)
+
+    def _check_roles(self) -> None:
+        roles = [role.name for role in self.roles]
+        for stage in self.stages:
+            _need(stage.role in roles, f"stages.{stage.name}.role", f"one of {', '.join(roles)}", f"'{stage.role}'")
+        last = self.stages[-1]
+        _need(last.role == MAIN, f"stages.{last.name}.role", f"'{MAIN}', as for every last stage", f"'{last.role}'")
+        for role in self.roles:
+            known = self.classes_of(role.name).names
+            for draw in role.draws:
+                _need(
+                    draw.label in known,
+                    f"roles.{role.name}.draws.{draw.name}.label",
+                    f"one of {', '.join(known)}",
+                    draw.label,
+                )
+
+    def role(self, name: str) -> Role:
+        """The data role `name`."""
+        return next(role for role in self.roles if role.name == name)
+
+    def classes_of(self, role: str) -> ClassSet:
+        """The classes of a data role."""
+        return self.role(role).classes or self.classes
+
+    @property
+    def comparable(self) -> tuple[Reported, ...]:
+        """What the paper prints about the variant in place."""
+        return tuple(r for r in self.reported if not r.variants or (self.variant or "") in r.variants)
 
     @property
     def digest(self) -> str:

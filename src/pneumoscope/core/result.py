@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from pneumoscope.core.recipe import Reported
 from pneumoscope.core.serial import Undefinable
 
 
@@ -52,13 +53,26 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """Sizes of images in pixels, width times height: number of images, least, largest, mean, standard deviation."""
+
+    images: int
+    min: float
+    max: float
+    mean: float
+    sd: Undefinable
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """How good a method was on data it had not seen; its JSON is `evaluation.json`.
 
     metrics: name -> Interval, or class -> Interval for the metrics of one class.
     confusion: `[true class][decided class]` counts, in the order of `classes`.
     thresholds: the threshold used in each fold (one for a bundle), empty for argmax.
-    reported: what the paper prints: data, where, metrics.
+    folds: what each fold scored on its test part: metric -> value.
+    sizes: class -> sizes of its images as they were read.
+    reported: what the paper prints of it.
     shared_patients: patients with files on both sides of the split; 0 in the honest protocol.
     """
 
@@ -71,14 +85,38 @@ class Evaluation:
     n_images: int
     n_patients: int
     thresholds: tuple[float, ...] = ()
+    folds: tuple[Mapping[str, Undefinable], ...] = ()
+    sizes: Mapping[str, Sizes] = field(default_factory=dict)
     protocol: str | None = None
     grouped: bool = True
     shared_patients: int = 0
     split: str | None = None
     dataset: str | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
-    reported: tuple[Mapping[str, object], ...] = ()
+    reported: tuple[Reported, ...] = ()
     warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """One picture of a gallery. pixels: float32 `[H, W]` in 0..1. heat: Grad-CAM on its own grid `[h, w]`, or None.
+
+    right: whether what the caption says was decided rightly; None where nothing was decided.
+    """
+
+    pixels: np.ndarray
+    caption: str
+    heat: np.ndarray | None = None
+    right: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Gallery:
+    """Pictures that a report shows together. note: what they are, one or two sentences."""
+
+    title: str
+    note: str
+    pictures: tuple[Picture, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

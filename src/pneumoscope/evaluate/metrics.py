@@ -70,6 +70,17 @@ def evaluate(
     )
 
 
+def plain(decisions: np.ndarray, labels: np.ndarray, classes: ClassSet) -> dict[str, float]:
+    """Accuracy, balanced accuracy and `sensitivity.<class>` of `[N]` decisions, without intervals; NaN if undefined."""
+    found = _from_confusion(_confusion(labels, decisions, np.ones((1, len(labels))), len(classes.names)))
+    recalls = found["sensitivity"][0]
+    return {
+        "accuracy": float(found["accuracy"][0]),
+        "balanced_accuracy": float(np.nanmean(recalls)),
+        **{f"sensitivity.{name}": float(r) for name, r in zip(classes.names, recalls, strict=True)},
+    }
+
+
 def _checked(
     probabilities: np.ndarray, labels: np.ndarray, decisions: np.ndarray, groups: Sequence[str], classes: ClassSet
 ) -> np.ndarray:

@@ -7,12 +7,14 @@ so that each part holds every class and about its share of the files. The order 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from pneumoscope.core.dataset import ClassSet, Dataset, Fold, Split
+from pneumoscope.core.dataset import ClassSet, Dataset, Fold, Sample, Split
 from pneumoscope.core.recipe import Protocol
+from pneumoscope.core.role import Role
 from pneumoscope.errors import DataError, RecipeError, missing_extra
 
 _FINAL = 1_000_000  # random stream of the final fit; a fold's stream is its number
@@ -55,11 +57,58 @@ def final_split(dataset: Dataset, protocol: Protocol) -> Fold:
     return _fold(_keys(dataset, protocol), set(), dataset.classes, protocol, stream=_FINAL)
 
 
+def role_split(dataset: Dataset, role: Role, protocol: Protocol) -> Fold:
+    """Files of another role than main: what is learned from, and what chooses the weights; nothing is tested.
+
+    With `role.validation`, that part holds as many files of each class; the other files of its patients are in
+    neither part. Without, it is about `val_share` of the files.
+
+    Raises:
+        DataError: too few files of a class.
+    """
+    if not role.validation:
+        fold = final_split(dataset, protocol)
+        return Fold(train=_files(dataset, protocol, fold.train), val=_files(dataset, protocol, fold.val), test=())
+    wanted = role.validation // len(dataset.classes.names)
+    val: dict[str, list[str]] = {name: [] for name in dataset.classes.names}
+    by_key: dict[str, list[Sample]] = defaultdict(list)
+    for sample in dataset.samples:
+        by_key[_key(sample, protocol)].append(sample)
+    names = sorted(by_key)
+    train: list[str] = []
+    for i in _rng(protocol, _FINAL, part=2).permutation(len(names)):
+        members = by_key[names[i]]
+        if not any(len(val[s.label]) < wanted for s in members):
+            train += [s.file for s in members]
+            continue
+        for s in members:
+            if len(val[s.label]) < wanted:
+                val[s.label].append(s.file)
+    left = Counter(s.label for s in dataset.samples if s.file in set(train))
+    if any(len(files) < wanted for files in val.values()) or any(not left[name] for name in val):
+        fits = len(val) * (min(dataset.counts().values()) // 5)
+        counts = ", ".join(f"{n} {name}" for name, n in dataset.counts().items())
+        raise DataError(
+            f"roles.{role.name}.validation: expected files for it and for training, found too few ({counts}). "
+            f"Add data, or take a smaller part: --set roles.{role.name}.validation={max(fits, len(val))}"
+        )
+    return Fold(train=tuple(sorted(train)), val=tuple(sorted(f for files in val.values() for f in files)), test=())
+
+
+def _files(dataset: Dataset, protocol: Protocol, keys: Sequence[str]) -> tuple[str, ...]:
+    wanted = set(keys)
+    return tuple(s.file for s in dataset.samples if _key(s, protocol) in wanted)
+
+
+def _key(sample: Sample, protocol: Protocol) -> str:
+    return sample.group if protocol.unit == "group" else sample.file
+
+
 def _keys(dataset: Dataset, protocol: Protocol) -> list[_Key]:
     """What is parted, sorted by name: each key's most frequent class (the first in a tie) and number of files."""
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     for sample in dataset.samples:
-        labels[sample.group if protocol.unit == "group" else sample.file][sample.label] += 1
+        labels[_key(sample, protocol)][sample.label] += 1
     return [
         _Key(name, max(dataset.classes.names, key=lambda c: count[c]), count.total())
         for name, count in sorted(labels.items())

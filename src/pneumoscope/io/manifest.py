@@ -38,13 +38,20 @@ class _Row(NamedTuple):
 
 
 def read_dataset(
-    root: Path, classes: ClassSet, *, mapping: Mapping[str, str] | None = None, ungrouped: bool = False
+    root: Path,
+    classes: ClassSet,
+    *,
+    mapping: Mapping[str, str] | None = None,
+    drawn: Mapping[int, str] | None = None,
+    modalities: Sequence[str] = (),
+    ungrouped: bool = False,
 ) -> Dataset:
     """The dataset in the folder `root`, as its labels.csv says; every file is read once, for its digest.
 
     mapping: label -> class. A label that is not in it stands for the class of its name; where there is none, the
-    row is left out and counted. A group is `group_id`, else `patient_id`. ungrouped: the set has neither, and every
-    file may stand for itself.
+    row is left out and counted. drawn: line of labels.csv -> class, instead of what labels say; other lines are left
+    out. modalities: rows whose column `modality` names another are left out and counted; none for all. A group is
+    `group_id`, else `patient_id`. ungrouped: the set has neither, and every file may stand for itself.
 
     Raises:
         UsageError: `ungrouped` where there are ids.
@@ -53,9 +60,12 @@ def read_dataset(
     """
     root = _folder(root)
     rows = _read(root)
-    labels = _classes_of(rows, classes, mapping or {})
+    others = [row for row in rows if not _is_of(row, modalities)]
+    rows = [row for row in rows if _is_of(row, modalities)]
+    labels = _classes_of(rows, classes, mapping or {}) if drawn is None else [drawn.get(row.line) for row in rows]
     kept = [(row, label) for row, label in zip(rows, labels, strict=True) if label is not None]
     left_out = Counter(row.values["label"] or BLANK for row, label in zip(rows, labels, strict=True) if label is None)
+    left_out.update(f"{row.values['label'] or BLANK} ({row.values['modality']})" for row in others)
     if not kept:
         raise DataError(
             f"{root / NAME}: expected labels of {', '.join(classes.names)}, found only "
@@ -68,8 +78,59 @@ def read_dataset(
     return Dataset(root=str(root), samples=samples, classes=classes, left_out=dict(left_out), grouped=not ungrouped)
 
 
-def check_mapping(roots: Sequence[Path], classes: ClassSet, mapping: Mapping[str, str]) -> None:
-    """See that each mapped label occurs in one of the folders and means a class.
+class Candidate(NamedTuple):
+    """A row that a draw may take: where it stands, its group key (None without one), and what it says of the file."""
+
+    root: Path
+    line: int
+    group: str | None
+    label: str
+    source: str
+    findings: tuple[str, ...]
+
+
+def candidates(root: Path, modalities: Sequence[str] = ()) -> list[Candidate]:
+    """The rows of the folder's labels.csv of these modalities (see `read_dataset`), none of their files opened.
+
+    Raises:
+        DataError: no labels.csv, or one that does not hold together.
+    """
+    rows = _read(_folder(root))
+    return [
+        Candidate(
+            root,
+            row.line,
+            pseudonym(row.key) if row.key else None,
+            row.values["label"],
+            row.values.get("source", ""),
+            _findings(row),
+        )
+        for row in rows
+        if _is_of(row, modalities)
+    ]
+
+
+def _is_of(row: _Row, modalities: Sequence[str]) -> bool:
+    return not modalities or row.values.get("modality", "") in ("", *modalities)
+
+
+def _findings(row: _Row) -> tuple[str, ...]:
+    return tuple(found for part in row.values.get("findings", "").split("|") if (found := part.strip()))
+
+
+def read_rows(root: Path) -> list[Mapping[str, str]]:
+    """Every row of the folder's labels.csv as it stands, in its order: column -> text, without blanks around it.
+
+    The files are not looked at, and identifiers are as they are written: they are for counting, not for showing.
+
+    Raises:
+        DataError: no labels.csv, or one that does not hold together.
+    """
+    return [row.values for row in _read(_folder(root))]
+
+
+def check_mapping(roots: Sequence[Path], names: Sequence[str], mapping: Mapping[str, str]) -> None:
+    """See that each mapped label occurs in one of the folders and means one of the classes `names`.
 
     Raises:
         UsageError: a mapping to an unknown class or of a label that occurs nowhere.
@@ -78,8 +139,8 @@ def check_mapping(roots: Sequence[Path], classes: ClassSet, mapping: Mapping[str
     found = Counter(row.values["label"] for root in roots for row in _read(_folder(root)))
     listed = ", ".join(f"{_show(label) if label else BLANK} ({n})" for label, n in found.most_common(20))
     for label, name in mapping.items():
-        if name not in classes.names:
-            hint = did_you_mean(name, list(classes.names))
+        if name not in names:
+            hint = did_you_mean(name, list(names))
             raise UsageError(f"--map {label}={name}: expected a class of this recipe, found '{name}'. {hint}")
         if label not in found:
             raise UsageError(f"--map {label}={name}: expected a label that occurs, found none. Labels: {listed}.")
@@ -156,7 +217,7 @@ def _folder(root: Path) -> Path:
 
 def _read(root: Path) -> list[_Row]:
     path = root / NAME
-    if _problem(root, NAME) is not None:
+    if file_problem(root, NAME) is not None:
         raise DataError(f"{path}: expected a regular file, found none. Write one with the columns file and label.")
     if path.stat().st_size > MAX_BYTES:
         raise DataError(f"{path}: expected at most {MAX_BYTES} bytes, found {path.stat().st_size}. Split the set.")
@@ -252,7 +313,7 @@ def _own_group(file: str) -> str:
 def _check_files(root: Path, files: list[str]) -> None:
     problems: dict[str, list[str]] = {}
     for file in files:
-        problem = _problem(root, file)
+        problem = file_problem(root, file)
         if problem is not None:
             problems.setdefault(problem, []).append(file)
     for problem, bad in problems.items():
@@ -260,8 +321,8 @@ def _check_files(root: Path, files: list[str]) -> None:
         raise DataError(f"{NAME}: expected files in {root}, found {len(bad)} of {len(files)} {problem}: {shown}.")
 
 
-def _problem(root: Path, file: str) -> str | None:
-    """Why `file` may not be opened; None where it may."""
+def file_problem(root: Path, file: str) -> str | None:
+    """Why `file`, relative to the resolved folder `root`, may not be opened; None where it may."""
     parts = PurePosixPath(file)
     if "\0" in file or parts.is_absolute() or ".." in parts.parts:
         return "that lead out of it (write paths relative to the folder, without '..')"
@@ -291,6 +352,7 @@ def _sample(root: Path, row: _Row, label: str, group: str) -> Sample:
         view=row.values.get("view") or None,
         source=row.values.get("source") or None,
         split=cast(Literal["train", "val", "test"] | None, row.values.get("split") or None),
+        findings=_findings(row),
         digest=digest,
     )
 

@@ -11,7 +11,7 @@ from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Stage
 from pneumoscope.errors import RecipeError
 from pneumoscope.nets import backbones
-from pneumoscope.nets.cnn import SimpleCnn
+from pneumoscope.nets.cnn import OWN
 from pneumoscope.nets.head import MlpHead
 from pneumoscope.nets.weights import WeightsUsed
 
@@ -30,8 +30,8 @@ class Net(nn.Module):
         return torch.as_tensor(self.head(self.features(x)))
 
     def features(self, x: Tensor) -> Tensor:
-        """Pooled features `[N, F]`, what a frozen backbone computes once."""
-        return self.head.pool(self.backbone(x))
+        """What a frozen backbone computes once: pooled `[N, F]`, or its maps where the head convolves them."""
+        return self.head.fixed(self.backbone(x))
 
 
 def probabilities(logits: Tensor, classes: ClassSet) -> Tensor:
@@ -68,9 +68,8 @@ class ScreeningNet(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`(probabilities, cam)` of grey 0..1 images `[N, 1, H, W]`."""
-        maps = self.net.backbone(x)
-        logits = self.net.head(self.net.head.pool(maps))
-        return probabilities(logits, self.net.classes), self.net.head.cam(maps, self.seeds)
+        logits, cam = self.net.head.answer(self.net.backbone(x), self.seeds)
+        return probabilities(logits, self.net.classes), cam
 
 
 def build(
@@ -94,13 +93,13 @@ def build(
 
 
 def _backbone(stage: Stage, weights_dir: Path | None, seed: int) -> tuple[nn.Module, WeightsUsed | None]:
-    if stage.net == "cnn":
+    if stage.net in OWN:
         if stage.init == "imagenet":
             raise RecipeError(
-                f"stages.{stage.name}.init: expected 'random' for the net 'cnn', found 'imagenet'. "
+                f"stages.{stage.name}.init: expected 'random' for the net '{stage.net}', found 'imagenet'. "
                 "It has no pretrained weights."
             )
-        return SimpleCnn(), None
+        return OWN.resolve(stage.net)(), None
     # weights of a stage before are laid over the network later, so it starts from anything
     return backbones.build_backbone(
         stage.net, init="imagenet" if stage.init == "imagenet" else "random", weights_dir=weights_dir, seed=seed

@@ -1,9 +1,9 @@
-"""What follows a backbone: pooling, hidden layers, outputs, and Grad-CAM of its input as a forward computation.
+"""What follows a backbone: a convolution, pooling, hidden layers, outputs, and Grad-CAM as a forward computation.
 
-A head of linear layers and (leaky) ReLU is piecewise linear, so the gradient of a class score at the last feature
-map needs no autograd: it is the product of the weight matrices with the rows of inactive units scaled. Written as
-tensors in, tensors out, it exports with the graph, and the base install explains without torch. Tested equal to
-autograd. It holds for the last feature map only: earlier ones feed later convolutions.
+Linear layers, (leaky) ReLU and, in evaluation mode, dropout and BatchNorm are piecewise linear, so the gradient of a
+class score at the last feature map needs no autograd: it is the product of the weight matrices with the rows of
+inactive units scaled. Written as tensors in, tensors out, it exports with the graph, and the base install explains
+without torch. Tested equal to autograd. It holds for the last feature map only: earlier ones feed later convolutions.
 """
 
 from __future__ import annotations
@@ -20,59 +20,111 @@ SLOPES = {"relu": 0.0, "leaky_relu": LEAK}
 
 
 class MlpHead(nn.Module):
-    """Pooling, hidden layers, outputs.
+    """A convolution where the recipe has one, pooling, hidden layers, outputs.
 
-    channels, grid: of the feature map `[N, C, h, w]`. outputs: 1 (a logit of the positive class) or one a class.
+    channels, grid: of the backbone's feature map `[N, C, h, w]`. outputs: 1 (a logit of the positive class) or one a
+    class.
     """
 
     def __init__(self, head: Head, *, channels: int, grid: tuple[int, int], outputs: int) -> None:
         super().__init__()
         self.pooling = head.pooling
         self.slope = SLOPES[head.activation]
-        width = channels * grid[0] * grid[1] if head.pooling == "flatten" else channels
-        sizes = (width, *head.hidden, outputs)
+        filters = head.convolution
+        self.convolution = nn.Conv2d(channels, filters, 3, padding=1) if filters else None
+        channels = filters or channels
+        cells = {"flatten": grid[0] * grid[1], "max_flatten": (grid[0] // 2) * (grid[1] // 2), "average": 1}
+        sizes = (channels * cells[head.pooling], *head.hidden, outputs)
         self.outputs = outputs
         self.linears = nn.ModuleList(nn.Linear(a, b) for a, b in itertools.pairwise(sizes))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(n) for n in head.hidden) if head.batch_norm else None
         self.dropout = nn.Dropout(head.dropout)
+        self.maps = nn.Identity()  # gives the feature map that Grad-CAM is of a name to hook
 
-    def pool(self, maps: Tensor) -> Tensor:
-        """`[N, C, h, w]` -> `[N, F]`."""
-        return maps.flatten(1) if self.pooling == "flatten" else maps.mean(dim=(2, 3))
+    def fixed(self, maps: Tensor) -> Tensor:
+        """What no weight of the head changes, of the backbone's `[N, C, h, w]`: `[N, F]`, or the maps themselves."""
+        return maps if self.convolution is not None else self._pool(maps)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """`[N, F]` -> logits `[N, outputs]`."""
-        for linear in self._hidden():
+    def forward(self, fixed: Tensor) -> Tensor:
+        """What `fixed` gave -> logits `[N, outputs]`."""
+        features = fixed if self.convolution is None else self._pool(self.last_maps(fixed))
+        hidden, last = self._layers()
+        for linear, norm in hidden:
             features = self.dropout(nn.functional.leaky_relu(linear(features), self.slope))
-        return torch.as_tensor(self._last()(features))
+            features = features if norm is None else norm(features)
+        return torch.as_tensor(last(features))
 
-    def cam(self, maps: Tensor, seeds: Tensor) -> Tensor:
-        """Grad-CAM at the feature map, dropout taken as off.
+    def last_maps(self, maps: Tensor) -> Tensor:
+        """The last feature map, `[N, C', h, w]`, of the backbone's `[N, C, h, w]`."""
+        if self.convolution is not None:
+            maps = nn.functional.leaky_relu(self.convolution(maps), self.slope)
+        return torch.as_tensor(self.maps(maps))
 
-        maps: `[N, C, h, w]`. seeds: `[K, outputs]`, the gradient of each class's score at the logits.
-        Returns `[N, K, h, w]`, at least 0, not normalised (Selvaraju et al. 2017, equations 1 and 2).
+    def answer(self, maps: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits `[N, outputs]` and Grad-CAM `[N, K, h, w]` at the last feature map, in evaluation mode.
+
+        maps: the backbone's, `[N, C, h, w]`. seeds: `[K, outputs]`, the gradient of each class's score at the logits.
+        The maps are at least 0 and not normalised (Selvaraju et al. 2017, equations 1 and 2).
         """
-        gradient = self._input_gradient(self.pool(maps), seeds)
+        maps = self.last_maps(maps)
+        pooled = self._pool(maps)
+        logits, gradient = self._logits_and_gradient(pooled, seeds)
         channels, height, width = maps.shape[1], maps.shape[2], maps.shape[3]
-        if self.pooling == "flatten":
-            alpha = gradient.reshape(*gradient.shape[:2], channels, height * width).mean(dim=3)
-        else:
-            alpha = gradient / (height * width)
-        return torch.relu(torch.bmm(alpha, maps.flatten(2)).reshape(*gradient.shape[:2], height, width))
+        # a maximum passes its gradient to one place of its window, so the mean over all places is known without it
+        alpha = gradient.reshape(*gradient.shape[:2], channels, -1).sum(dim=3) / (height * width)
+        cam = torch.relu(torch.bmm(alpha, maps.flatten(2)).reshape(*gradient.shape[:2], height, width))
+        return logits, cam
 
-    def _input_gradient(self, features: Tensor, seeds: Tensor) -> Tensor:
-        """Gradient of each score at the pooled features, `[N, K, F]`."""
+    def is_output(self, name: str) -> bool:
+        """Whether a tensor of the network, by its name, belongs to the output layer: new for other classes."""
+        return name.startswith(f"head.linears.{len(self.linears) - 1}.")
+
+    def _pool(self, maps: Tensor) -> Tensor:
+        """`[N, C, h, w]` -> `[N, F]`."""
+        if self.pooling == "average":
+            return maps.mean(dim=(2, 3))
+        if self.pooling == "max_flatten":
+            maps = nn.functional.max_pool2d(maps, 2)
+        return maps.flatten(1)
+
+    def _logits_and_gradient(self, features: Tensor, seeds: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits, and the gradient of each score at the pooled features, `[N, K, F]`."""
+        hidden, last = self._layers()
         slopes = []
-        for linear in self._hidden():
+        for linear, norm in hidden:
             before = linear(features)
-            slopes.append(torch.where(before > 0, 1.0, self.slope).to(before.dtype))
-            features = before * slopes[-1]
-        gradient = (seeds @ self._last().weight).unsqueeze(0).expand(features.shape[0], -1, -1)
-        for linear, slope in zip(reversed(self._hidden()), reversed(slopes), strict=True):
-            gradient = (gradient * slope.unsqueeze(1)) @ linear.weight
-        return gradient
+            slope = torch.where(before > 0, 1.0, self.slope).to(before.dtype)
+            features = before * slope
+            if norm is not None:
+                scale, shift = _affine(norm)
+                features = features * scale + shift
+                slope = slope * scale
+            slopes.append(slope)
+        gradient = (seeds @ last.weight).unsqueeze(0).expand(features.shape[0], -1, -1)
+        for (linear, _), slope in zip(reversed(hidden), reversed(slopes), strict=True):
+            gradient = _times(gradient * slope.unsqueeze(1), linear.weight)
+        return torch.as_tensor(last(features)), gradient
 
-    def _hidden(self) -> list[nn.Linear]:
-        return [m for m in self.linears if isinstance(m, nn.Linear)][:-1]
+    def _layers(self) -> tuple[list[tuple[nn.Linear, nn.BatchNorm1d | None]], nn.Linear]:
+        """The hidden layers, each with its BatchNorm where it has one, and the last layer."""
+        linears = [m for m in self.linears if isinstance(m, nn.Linear)]
+        norms: list[nn.BatchNorm1d | None] = [m for m in self.norms or () if isinstance(m, nn.BatchNorm1d)]
+        return list(zip(linears[:-1], norms or [None] * (len(linears) - 1), strict=True)), linears[-1]
 
-    def _last(self) -> nn.Linear:
-        return [m for m in self.linears if isinstance(m, nn.Linear)][-1]
+
+def _affine(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """What BatchNorm multiplies with and adds in evaluation mode."""
+    scale = norm.weight * torch.rsqrt(torch.as_tensor(norm.running_var) + norm.eps)
+    return scale, norm.bias - torch.as_tensor(norm.running_mean) * scale
+
+
+def _times(gradient: Tensor, weight: Tensor) -> Tensor:
+    """`gradient @ weight`, `[N, K, A] x [A, B]`.
+
+    A square weight gets a row of zeros: OpenVINO 2026.4 packs a weight once for both products that it stands in, and
+    where it is square answers this one with the transposed weight of the forward pass.
+    """
+    if weight.shape[0] == weight.shape[1]:
+        gradient = torch.cat([gradient, torch.zeros_like(gradient[..., :1])], dim=-1)
+        weight = torch.cat([weight, torch.zeros_like(weight[:1])])
+    return gradient @ weight

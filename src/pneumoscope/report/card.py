@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 
 from pneumoscope.bundle import Facts
-from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.recipe import Recipe, Stage
 from pneumoscope.core.result import Evaluation, Interval
+from pneumoscope.core.role import MAIN
 from pneumoscope.report import words
 
 
@@ -67,6 +68,9 @@ def _training_data(facts: Facts) -> str:
     ]
     if data.left_out:
         found.insert(2, f"Left out, since no class stands for the label: {_plain(words.counts(data.left_out))}.")
+    for told, card in zip(words.learned_before(facts), facts.before.values(), strict=True):
+        sources = _plain(", ".join(card.sources)) or "not named"
+        found.append(f"{_plain(told)} Sources: {sources}. Digest of that data: `{_code(card.dataset)}`.")
     return _list(found)
 
 
@@ -112,15 +116,16 @@ def _use() -> str:
 
 def _training(facts: Facts) -> str:
     recipe = facts.recipe
-    stages = [
-        _plain(
-            f"Stage {s.name}: {s.net}, from {s.init}, trains {s.trainable}, {s.loss.replace('_', ' ')}, "
-            f"{s.optim.name} at {s.optim.lr:g}, {words.plural(s.epochs, 'epoch')}, batch {s.batch}, seed {s.seed}."
-        )
-        for s in recipe.stages
-    ]
     whole = f"Recipe `{_code(recipe.title)}`, digest `{recipe.digest}`; every field is in `bundle.json`."
-    return _list([whole, *stages, _plain(words.origin(facts))])
+    return _list([whole, *[_plain(_stage(s)) for s in recipe.stages], _plain(words.origin(facts))])
+
+
+def _stage(s: Stage) -> str:
+    on = "" if s.role == MAIN else f" on the data of role {s.role}"
+    return (
+        f"Stage {s.name}{on}: {s.net}, from {s.init}, trains {s.trainable}, {s.loss.replace('_', ' ')}, "
+        f"{s.optim.name} at {s.optim.lr:g}, {words.plural(s.epochs, 'epoch')}, batch {s.batch}, seed {s.seed}."
+    )
 
 
 def _modalities(recipe: Recipe) -> str:

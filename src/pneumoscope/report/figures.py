@@ -1,7 +1,8 @@
 """Pictures of a study: the grey image, where the network looked, and both together; OpenCV and numpy only.
 
 The heat map is turbo (Mikhailov 2019) with an opacity that rises with the map, so that what does not count stays
-plain grey. A CT image in HU is shown through the lung window: centre -600 HU, width 1500 HU.
+plain grey. A CT image in HU is shown through the lung window: centre -600 HU, width 1500 HU. Pictures of a gallery
+are prepared images, in 0..1 already.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from typing import Literal
 import numpy as np
 
 from pneumoscope.core.image import Image2D
-from pneumoscope.core.result import Explanation
+from pneumoscope.core.result import Explanation, Picture
 from pneumoscope.prep import intensity
 
 LONG_SIDE = 1024
 # a map has some 7 x 7 to 19 x 19 cells of its own: more pixels than this show nothing more
 HEAT_SIDE = 224
+GALLERY_SIDE = 224
 OPACITY = 0.45
 JPEG_QUALITY = 88
 
@@ -69,15 +71,31 @@ def overlay_png(image: Image2D, explanation: Explanation | None) -> bytes:
     Raises:
         ValueError: a map that is not in the pixels of the image.
     """
-    shown = grey(image)
-    colour = np.repeat(shown[..., np.newaxis], 3, axis=2)
-    if explanation is not None:
-        if explanation.map.shape != image.shape:
-            raise ValueError(f"map: expected the image's shape {image.shape}, found {explanation.map.shape}.")
-        over = heat(_shrunk(explanation.map, LONG_SIDE))
-        alpha = over[..., 3:] / 255 * OPACITY
-        colour = np.round(colour * (1 - alpha) + over[..., :3] * alpha).astype(np.uint8)
-    return _encoded(".png", colour)
+    if explanation is None:
+        return _encoded(".png", np.repeat(grey(image)[..., np.newaxis], 3, axis=2))
+    if explanation.map.shape != image.shape:
+        raise ValueError(f"map: expected the image's shape {image.shape}, found {explanation.map.shape}.")
+    return _encoded(".png", _overlaid(image, explanation.map, LONG_SIDE))
+
+
+def picture_jpeg(picture: Picture) -> bytes:
+    """A picture as a JPEG, `GALLERY_SIDE` pixels at most; its heat, scaled to its own maximum, lies over it."""
+    image = Image2D(pixels=picture.pixels.astype(np.float32, copy=False), unit="unit")
+    if picture.heat is None or not picture.heat.any():
+        return image_jpeg(image, long_side=GALLERY_SIDE)
+    from pneumoscope.prep import pipeline
+
+    values = pipeline.to_source(picture.heat, image)
+    return _encoded(".jpg", _overlaid(image, values / values.max(), GALLERY_SIDE))
+
+
+def _overlaid(image: Image2D, values: np.ndarray, long_side: int) -> np.ndarray:
+    """The image with a map in 0..1 of its shape over it: uint8 RGB `[h, w, 3]`."""
+    over = heat(_shrunk(values, long_side))
+    alpha = over[..., 3:] / 255 * OPACITY
+    shown = grey(image, long_side=long_side)[..., np.newaxis]
+    colour: np.ndarray = np.round(shown * (1 - alpha) + over[..., :3] * alpha).astype(np.uint8)
+    return colour
 
 
 def _shrunk(pixels: np.ndarray, long_side: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pneumoscope.bundle import Facts
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Recipe
-from pneumoscope.core.result import Evaluation, Prediction
+from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
 from pneumoscope.report import charts, figures, tables, words
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def screening_report(screened: Iterable[Screened], facts: Facts, *, title: str =
     """
     classes = facts.recipe.classes
     studies = [_study(i, s, classes, full=i < DETAILED) for i, s in enumerate(screened)]
-    return _render(
+    return render(
         "screening.html.j2",
         title=title,
         studies=studies,
@@ -54,17 +54,25 @@ def screening_report(screened: Iterable[Screened], facts: Facts, *, title: str =
     )
 
 
-def evaluation_report(evaluations: Sequence[Evaluation], recipe: Recipe, *, run: Mapping[str, str]) -> str:
+def evaluation_report(
+    evaluations: Sequence[Evaluation],
+    recipe: Recipe,
+    *,
+    run: Mapping[str, str],
+    galleries: Sequence[Sequence[Gallery]] = (),
+) -> str:
     """The report on how good a method was: one HTML file; several evaluations stand side by side.
 
     recipe: the resolved recipe, or one with the protocols of all evaluations. run: what the environment was, name ->
-    text.
+    text. galleries: those of each evaluation, in the same order; none for no pictures.
     """
-    return _render(
+    pairs = zip(evaluations, galleries or [()] * len(evaluations), strict=True)
+    return render(
         "evaluation.html.j2",
         title=f"Evaluation of {recipe.title}",
         recipe=recipe,
-        panels=[_panel(e, recipe) for e in evaluations],
+        panels=[_panel(e, recipe, shown) for e, shown in pairs],
+        scale=_uri("image/png", figures.scale_png()),
         metrics=tables.metric_rows(evaluations),
         paper=tables.paper_rows(evaluations),
         paper_note=tables.paper_note(evaluations, recipe),
@@ -130,7 +138,7 @@ def _tally(predictions: Sequence[Prediction], classes: ClassSet) -> list[tuple[s
     return [(kind, text, n) for (kind, text), n in sorted(found.items(), key=lambda x: (order.index(x[0][0]), x[0][1]))]
 
 
-def _panel(e: Evaluation, recipe: Recipe) -> dict[str, Any]:
+def _panel(e: Evaluation, recipe: Recipe, galleries: Sequence[Gallery]) -> dict[str, Any]:
     return {
         "title": words.protocol_title(e.protocol),
         "e": e,
@@ -143,6 +151,29 @@ def _panel(e: Evaluation, recipe: Recipe) -> dict[str, Any]:
         "judged": f"probability of {recipe.classes.positive or recipe.classes.names[-1]}"
         if len(e.classes) == 2
         else "highest probability",
+        "folds": tables.fold_table(e),
+        "sizes": tables.size_table(e),
+        "galleries": [_gallery(gallery) for gallery in galleries],
+    }
+
+
+def _gallery(gallery: Gallery) -> dict[str, Any]:
+    mapped = any(p.heat is not None for p in gallery.pictures)
+    return {
+        "title": gallery.title,
+        "note": gallery.note,
+        "mapped": mapped,
+        "columns": 3 if mapped else 4,  # three maps of each class; else one image and three that were made of it
+        "pictures": [_picture(p) for p in gallery.pictures],
+    }
+
+
+def _picture(picture: Picture) -> dict[str, Any]:
+    return {
+        "uri": _uri("image/jpeg", figures.picture_jpeg(picture)),
+        "caption": picture.caption,
+        "right": picture.right,
+        "nothing": picture.heat is not None and not picture.heat.any(),
     }
 
 
@@ -171,7 +202,8 @@ def _environment() -> Environment:
     return env
 
 
-def _render(template: str, **values: Any) -> str:
+def render(template: str, **values: Any) -> str:
+    """The page that a template of this folder makes of `values`, all of them escaped."""
     text = _environment().get_template(template).render(values)
     # a file name that is not UTF-8 reaches Python with lone surrogates, which no file can be written with
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

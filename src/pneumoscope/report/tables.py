@@ -1,13 +1,20 @@
-"""The rows of the tables in the evaluation report: metrics, confusion, the paper's figures, the recipe."""
+"""The rows of the tables in the evaluation report: metrics, confusion, folds, sizes, the paper's figures, the recipe.
+
+Sizes of images as in Berrimi et al. 2021, Tables I and II; mean and standard deviation over folds as in Basu & Mitra
+2020, section IV.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pneumoscope.core.recipe import Recipe, method_leaves, source_of
+from pneumoscope.core.recipe import Recipe, Reported, method_leaves, source_of
 from pneumoscope.core.resolve import OVERRIDE
-from pneumoscope.core.result import Evaluation, Interval
+from pneumoscope.core.result import Evaluation, Interval, Sizes
 from pneumoscope.report import words
 
 
@@ -45,31 +52,81 @@ def confusion_rows(evaluation: Evaluation) -> list[dict[str, Any]]:
     return rows
 
 
+def fold_table(evaluation: Evaluation) -> dict[str, Any] | None:
+    """One row a metric: mean and standard deviation over folds, each fold's figure, the paper's; None for one fold.
+
+    A fold where a metric is undefined is left out of its mean. The standard deviation is the sample's (n - 1).
+    """
+    folds = evaluation.folds
+    if len(folds) < 2:
+        return None
+    rows = []
+    printed: list[Reported] = []
+    for name in _ordered(name for fold in folds for name in fold):
+        values = [fold.get(name, math.nan) for fold in folds]
+        entries = [entry for entry in evaluation.reported if _name_in(entry, name, evaluation.positive)]
+        printed += entries
+        rows.append(
+            {
+                "title": _dotted_title(name),
+                **_spread(values),
+                "paper": ", ".join(
+                    words.figure(entry.metrics[_name_in(entry, name, evaluation.positive)]) for entry in entries
+                ),
+                "folds": [words.figure(value) for value in values],
+            }
+        )
+    return {"rows": rows, "n": len(folds), "paper": _places(printed)}
+
+
+def size_table(evaluation: Evaluation) -> dict[str, Any] | None:
+    """One row a class: name, its images' sizes, and those that the paper prints; None where none are known."""
+    if not evaluation.sizes:
+        return None
+    printed = [entry for entry in evaluation.reported if set(entry.sizes) & set(evaluation.sizes)]
+    rows = [
+        {
+            "name": name,
+            "texts": size_texts(found),
+            "paper": [_size_texts(entry.sizes[name]) for entry in printed if name in entry.sizes],
+        }
+        for name, found in evaluation.sizes.items()
+    ]
+    return {"rows": rows, "paper": _places(printed)}
+
+
+def size_texts(found: Sizes) -> list[str]:
+    """Number of images, least, greatest and mean size and standard deviation: `1,130`, `63,232`, ..."""
+    return _size_texts(dataclasses.asdict(found))
+
+
 def paper_rows(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
     """What the paper prints, one row a metric: data, where, title, its figure, and ours of each evaluation."""
-    entries: list[Mapping[str, Any]] = []
+    entries: list[Reported] = []
     for e in evaluations:
         entries += [entry for entry in e.reported if entry not in entries]
     return [
         {
-            "data": str(entry.get("data", "")),
-            "where": str(entry.get("where", "")),
+            "data": entry.data,
+            "where": entry.where,
             "title": _dotted_title(name),
             "theirs": words.figure(float(value)),
             "ours": [_ours(e, name) for e in evaluations],
         }
         for entry in entries
-        for name, value in entry["metrics"].items()
+        for name, value in entry.metrics.items()
     ]
 
 
 def paper_note(evaluations: Sequence[Evaluation], recipe: Recipe) -> str:
     """Why no figure of the paper stands beside ours, or how to read those that do."""
-    if any(e.reported for e in evaluations):
+    if any(entry.metrics for e in evaluations for entry in e.reported):
         return "The paper's figures come from its own images and its own way of parting them."
-    if recipe.reported:
-        data = "; ".join(r.data for r in recipe.reported)
+    if comparable := [entry for entry in recipe.comparable if entry.metrics]:
+        data = "; ".join(_ordered(entry.data for entry in comparable))
         return f"The paper's figures are of other data ({data}), so none stands beside ours."
+    if variants := _ordered(next(filter(None, r.variants), recipe.name) for r in recipe.reported if r.metrics):
+        return f"The paper's figures are of other variants ({words.listed(variants)}), so none stands beside ours."
     return "The paper prints no figures that could stand beside ours."
 
 
@@ -105,6 +162,34 @@ def _ours(evaluation: Evaluation, dotted: str) -> str:
     if isinstance(found, Mapping):
         found = found.get(of or evaluation.positive or "")
     return words.interval(found) if isinstance(found, Interval) else "not measured"
+
+
+def _spread(values: Sequence[float]) -> dict[str, str]:
+    known = [value for value in values if not math.isnan(value)]
+    return {
+        "mean": words.figure(statistics.fmean(known) if known else math.nan),
+        "sd": words.figure(statistics.stdev(known)) if len(known) > 1 else "",
+    }
+
+
+def _name_in(entry: Reported, name: str, positive: str | None) -> str:
+    """The name that the paper's figures use for `metric` or `metric.class`; "" for none of them."""
+    metric, _, of = name.partition(".")
+    names = (name, metric) if of == positive else (name,)  # of no class is of the positive one
+    return next((n for n in names if n in entry.metrics), "")
+
+
+def _places(entries: Iterable[Reported]) -> str:
+    """`1130 X-rays, Table I`: where figures of the paper are of."""
+    return "; ".join(_ordered(f"{entry.data}, {entry.where}" for entry in entries))
+
+
+def _size_texts(found: Mapping[str, float]) -> list[str]:
+    return [_whole(found[key]) if key in found else "" for key in ("images", "min", "max", "mean", "sd")]
+
+
+def _whole(value: float) -> str:
+    return "undefined" if math.isnan(value) else f"{value:,.0f}"
 
 
 def _dotted_title(dotted: str) -> str:

@@ -105,6 +105,16 @@ def trained_on(data: DataCard) -> str:
     return f"{plural(data.n_images, 'image')} of {plural(data.n_patients, 'patient')}."
 
 
+def learned_before(facts: Facts) -> list[str]:
+    """What networks learned from before they were trained on the data, one sentence a data role."""
+    return [
+        f"Before that, it learned from {plural(card.n_images, 'image')} of "
+        f"{plural(card.n_patients, 'patient') if card.grouped else 'unknown patients'} "
+        f"(role {role}: {counts(card.counts)})."
+        for role, card in facts.before.items()
+    ]
+
+
 def counts(by_name: Mapping[str, int]) -> str:
     """`1,000 normal, 200 covid`."""
     return ", ".join(f"{n:,} {name}" for name, n in by_name.items())

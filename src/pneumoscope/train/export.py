@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,7 @@ from pneumoscope.core.dataset import Dataset
 from pneumoscope.core.image import Image2D
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation
+from pneumoscope.core.role import MAIN
 from pneumoscope.errors import IntegrityError
 from pneumoscope.evaluate.decide import decide
 from pneumoscope.nets.build import Net, ScreeningNet
@@ -113,7 +115,7 @@ def torch_answers(net: Net, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def write_bundle(
     net: Net,
     recipe: Recipe,
-    dataset: Dataset,
+    datasets: Mapping[str, Dataset],
     *,
     images: np.ndarray,
     threshold: float | None,
@@ -124,7 +126,7 @@ def write_bundle(
 ) -> Bundle:
     """Export, compare with torch on `images` `[n, H, W]`, and only then write the bundle at `path`.
 
-    card: a function from facts to the text of README.md; the report layer above has it.
+    datasets: by role. card: a function from facts to the text of README.md; the report layer above has it.
 
     Raises:
         IntegrityError: a graph that does not answer as torch does; nothing is written.
@@ -141,10 +143,11 @@ def write_bundle(
         precisions=check_precisions(graph, net, images, threshold),
         explains="features",
         evaluation=evaluation,
-        data=_data_card(dataset),
+        data=_data_card(datasets[MAIN]),
+        before={role: _data_card(dataset) for role, dataset in datasets.items() if role != MAIN},
         pretrained=_pretrained(used),
         intended_use=INTENDED_USE,
-        limits=_limits(dataset, evaluation),
+        limits=_limits(datasets[MAIN], evaluation),
         licence="not stated; it follows from the terms of the training data and of the pretrained weights",
     )
     files = {

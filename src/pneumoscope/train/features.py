@@ -36,11 +36,12 @@ def cached_features(
     cache: Path,
     progress: Progress,
 ) -> Tensor:
-    """Pooled features `[N, F]`, float32, of prepared images `[N, H, W]`, from the cache where it has them.
+    """What the frozen backbone gives the head (`Net.features`), `[N, ...]` float32, from the cache where it has them.
 
+    images: prepared, `[N, H, W]`.
     weights: digest of the backbone's weights. Computed in fp32, as the exported graph will.
     """
-    key = [FORMAT, to_json(recipe.prep), stage.net, weights, stage.head.pooling]
+    key = [FORMAT, to_json(recipe.prep), stage.net, weights, kind(stage)]
     paths = [_path(cache, digest([*key, sample.digest])) for sample in dataset.samples]
     missing = [i for i, path in enumerate(paths) if not path.exists()]
     net.eval().to(memory_format=torch.channels_last)
@@ -55,6 +56,11 @@ def cached_features(
             done += len(chunk)
             progress(f"features of {stage.net}", done, len(paths))
     return torch.from_numpy(np.stack([_read(path) for path in paths]))
+
+
+def kind(stage: Stage) -> str:
+    """What of the backbone's maps is kept: pooled as the head does, or as they are where it convolves them."""
+    return "maps" if stage.head.convolution else stage.head.pooling
 
 
 def _path(cache: Path, key: str) -> Path:

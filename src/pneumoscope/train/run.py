@@ -16,39 +16,30 @@ import numpy as np
 
 from pneumoscope import bundle as bundles
 from pneumoscope.bundle import Facts
-from pneumoscope.core.dataset import Dataset, Split
+from pneumoscope.core.dataset import Dataset, Fold, Split
 from pneumoscope.core.files import write_json, write_text
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Recipe
-from pneumoscope.core.result import Evaluation
-from pneumoscope.core.serial import Mismatch, digest, from_json, to_json
+from pneumoscope.core.result import Evaluation, Gallery
+from pneumoscope.core.role import MAIN
+from pneumoscope.core.serial import Mismatch, digest, from_json
 from pneumoscope.errors import DataError, IntegrityError, UsageError
 from pneumoscope.evaluate import metrics
 from pneumoscope.evaluate.decide import decide, fit_threshold
-from pneumoscope.evaluate.split import final_split, make_split
+from pneumoscope.evaluate.split import final_split, make_split, role_split
 from pneumoscope.train.data import prepare
 from pneumoscope.train.environment import Clock, environment
 from pneumoscope.train.export import write_bundle
+from pneumoscope.train.pictures import OutOfFold, galleries
 from pneumoscope.train.stages import Bench, fit_stages, predict, pretrained
 
 # images of the training data on which the exported graph is compared with torch
 CHECKED_IMAGES = 64
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class OutOfFold:
-    """Answers for samples by networks that did not learn from them. positions: of the samples, `[n]`."""
-
-    positions: np.ndarray
-    folds: np.ndarray
-    probabilities: np.ndarray
-    decisions: np.ndarray
-    thresholds: tuple[float, ...]
-
-
 def run(
     recipe: Recipe,
-    dataset: Dataset,
+    datasets: Mapping[str, Dataset],
     out: Path,
     *,
     weights_dir: Path | None,
@@ -57,38 +48,61 @@ def run(
     kept_memory: bool,
     progress: Progress,
     warnings: tuple[str, ...] = (),
-) -> Evaluation:
+    export: bool = True,
+) -> tuple[Evaluation, tuple[Gallery, ...]]:
     """Train, evaluate and export a resolved recipe; the same call resumes a run that was stopped.
+
+    datasets: by role. export: fit on all data and write the bundle, too. Also returned: pictures for the report.
 
     Raises:
         UsageError: `out` holds a run of another recipe or other settings.
         DataError: data that cannot be read or parted, or another dataset than the run's.
         MissingError: pretrained weights that are not here.
     """
-    if dataset.classes != recipe.classes:
-        raise DataError(f"classes: expected those of the recipe, found {', '.join(dataset.classes.names)}.")
+    for role, dataset in datasets.items():
+        if dataset.classes != recipe.classes_of(role):
+            raise DataError(f"classes of {role}: expected the recipe's, found {', '.join(dataset.classes.names)}.")
     _claim(out, recipe, pretrained(recipe, weights_dir))
     clock = Clock(out / "environment.json", environment(kept_memory=kept_memory))
-    split = _split(out, dataset, recipe)
+    split = _split(out, datasets[MAIN], recipe)
+    parts = {role: _part(out, datasets[role], recipe, role) for role in datasets if role != MAIN}
     with clock.of("reading"):
-        images, noticed = prepare(dataset, recipe, out / "cache", progress)
+        data = {role: prepare(dataset, recipe, out / "cache", progress) for role, dataset in datasets.items()}
     bench = Bench(
         recipe=recipe,
-        dataset=dataset,
-        images=images,
+        data=data,
+        parts=parts,
+        out=out,
         cache=cache,
         weights_dir=weights_dir,
         progress=progress,
         clock=clock,
     )
     answers = _folds(bench, split, out)
+    noticed = [note for prepared in data.values() for note in prepared.notes]
     evaluation = _evaluate(bench, split, answers, (*warnings, *noticed))
     _write_predictions(out / "predictions.csv", bench, answers)
-    if not (out / "bundle" / bundles.FACTS).exists():
-        _final(bench, answers, evaluation, out, card, fold=len(split.folds))
     write_json(out / "evaluation.json", evaluation)
+    if export and not (out / "bundle" / bundles.FACTS).exists():
+        _final(bench, answers, evaluation, out, card, fold=len(split.folds))
     clock.save()
-    return evaluation
+    return evaluation, galleries(bench, answers)
+
+
+def _part(out: Path, dataset: Dataset, recipe: Recipe, role: str) -> Fold:
+    """The files that a role other than main trains on and chooses weights on: as they were, or drawn now."""
+    path = out / f"role_{role}" / "split.json"
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept["dataset"] != dataset.digest:
+            raise DataError(
+                f"role {role}: expected the dataset this run was made with ({kept['dataset'][:12]}), found "
+                f"{dataset.digest[:12]}. Use another --out, or the data as it was."
+            )
+        return from_json(Fold, kept["part"])
+    part = role_split(dataset, recipe.role(role), recipe.protocol)
+    write_json(path, {"dataset": dataset.digest, "part": part})
+    return part
 
 
 def _claim(out: Path, recipe: Recipe, weights: Mapping[str, str]) -> None:
@@ -134,7 +148,7 @@ def _split(out: Path, dataset: Dataset, recipe: Recipe) -> Split:
 def _folds(bench: Bench, split: Split, out: Path) -> OutOfFold:
     parts = []
     for k in range(len(split.folds)):
-        test = split.part(bench.dataset, k, "test")
+        test = split.part(bench.main.dataset, k, "test")
         path = out / f"fold_{k}" / "answers.json"
         if not path.exists():
             write_json(path, _fold(bench, split, k, out / f"fold_{k}"))
@@ -142,7 +156,7 @@ def _folds(bench: Bench, split: Split, out: Path) -> OutOfFold:
         found = json.loads(path.read_text(encoding="utf-8"))
         probabilities = np.asarray(found["probabilities"], dtype=np.float64)
         parts.append((test, k, probabilities, found["threshold"]))
-    classes = bench.dataset.classes
+    classes = bench.main.dataset.classes
     return OutOfFold(
         positions=np.concatenate([np.asarray(p[0], dtype=np.int64) for p in parts]),
         folds=np.concatenate([np.full(len(p[0]), p[1]) for p in parts]),
@@ -153,8 +167,8 @@ def _folds(bench: Bench, split: Split, out: Path) -> OutOfFold:
 
 
 def _fold(bench: Bench, split: Split, k: int, folder: Path) -> dict[str, object]:
-    train, test = split.part(bench.dataset, k, "train"), split.part(bench.dataset, k, "test")
-    val = split.part(bench.dataset, k, "val") or test  # none: the protocol lets the test part choose
+    train, test = split.part(bench.main.dataset, k, "train"), split.part(bench.main.dataset, k, "test")
+    val = split.part(bench.main.dataset, k, "val") or test  # none: the protocol lets the test part choose
     folder.mkdir(parents=True, exist_ok=True)
     net, _ = fit_stages(bench, train, val, folder, fold=k, what=f"fold {k + 1} of {len(split.folds)}")
     threshold = _threshold(bench, val, predict(bench, net, val))
@@ -162,35 +176,44 @@ def _fold(bench: Bench, split: Split, k: int, folder: Path) -> dict[str, object]
 
 
 def _threshold(bench: Bench, positions: list[int], probabilities: np.ndarray) -> float | None:
-    classes = bench.dataset.classes
+    classes = bench.main.dataset.classes
     if classes.positive is None:
         return None
-    truth = bench.labels.numpy()[positions] == classes.positive_index
+    truth = bench.main.labels.numpy()[positions] == classes.positive_index
     return fit_threshold(bench.recipe.decision, probabilities[:, classes.positive_index], truth)
 
 
 def _evaluate(bench: Bench, split: Split, answers: OutOfFold, warnings: tuple[str, ...]) -> Evaluation:
-    samples = [bench.dataset.samples[i] for i in answers.positions]
+    samples = [bench.main.dataset.samples[i] for i in answers.positions]
     evaluation = metrics.evaluate(
         answers.probabilities,
-        bench.labels.numpy()[answers.positions],
+        bench.main.labels.numpy()[answers.positions],
         answers.decisions,
         [s.group for s in samples],
-        bench.dataset.classes,
+        bench.main.dataset.classes,
         seed=bench.recipe.protocol.seed,
     )
     return dataclasses.replace(
         evaluation,
         thresholds=answers.thresholds,
+        folds=_by_fold(bench, answers),
+        sizes=bench.main.sizes(),
         protocol=bench.recipe.protocol.name,
-        grouped=bench.dataset.grouped,
-        shared_patients=split.shared_groups(bench.dataset),
+        grouped=bench.main.dataset.grouped,
+        shared_patients=split.shared_groups(bench.main.dataset),
         split=digest(split),
-        dataset=bench.dataset.digest,
-        left_out=bench.dataset.left_out,
-        reported=tuple(to_json(r) for r in bench.recipe.reported),
+        dataset=bench.main.dataset.digest,
+        left_out=bench.main.dataset.left_out,
+        reported=bench.recipe.comparable,
         warnings=(*evaluation.warnings, *warnings, *_chosen_on_test(bench.recipe)),
     )
+
+
+def _by_fold(bench: Bench, answers: OutOfFold) -> tuple[Mapping[str, float], ...]:
+    truth = bench.main.labels.numpy()[answers.positions]
+    parts = [answers.folds == k for k in np.unique(answers.folds)]
+    classes = bench.main.dataset.classes
+    return tuple(metrics.plain(answers.decisions[part], truth[part], classes) for part in parts)
 
 
 def _chosen_on_test(recipe: Recipe) -> tuple[str, ...]:
@@ -200,13 +223,13 @@ def _chosen_on_test(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _write_predictions(path: Path, bench: Bench, answers: OutOfFold) -> None:
-    names = bench.dataset.classes.names
+    names = bench.main.dataset.classes.names
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "patient", "fold", "label", "prediction", *(f"p_{name}" for name in names)])
     rows = zip(answers.positions, answers.folds, answers.probabilities, answers.decisions, strict=True)
     for position, fold, p, k in sorted(rows, key=lambda row: int(row[0])):
-        sample = bench.dataset.samples[position]
+        sample = bench.main.dataset.samples[position]
         writer.writerow([sample.file, sample.group, fold, sample.label, names[k], *(f"{v:.6f}" for v in p)])
     write_text(path, text.getvalue())
 
@@ -215,22 +238,25 @@ def _final(
     bench: Bench, answers: OutOfFold, evaluation: Evaluation, out: Path, card: Callable[[Facts], str], *, fold: int
 ) -> None:
     """Fit on all data, with a part of it choosing the weights, and export. fold: number of the fit, for its seed."""
-    parting = final_split(bench.dataset, bench.recipe.protocol)
+    parting = final_split(bench.main.dataset, bench.recipe.protocol)
     split = Split(
-        unit=bench.recipe.protocol.unit, folds=(parting,), dataset=bench.dataset.digest, seed=bench.recipe.protocol.seed
+        unit=bench.recipe.protocol.unit,
+        folds=(parting,),
+        dataset=bench.main.dataset.digest,
+        seed=bench.recipe.protocol.seed,
     )
-    train, val = split.part(bench.dataset, 0, "train"), split.part(bench.dataset, 0, "val")
+    train, val = split.part(bench.main.dataset, 0, "train"), split.part(bench.main.dataset, 0, "val")
     (out / "final").mkdir(exist_ok=True)
     net, used = fit_stages(bench, train, val or train, out / "final", fold=fold, what="final fit")
     rng = np.random.default_rng(0)
-    checked = rng.permutation(len(bench.dataset))[:CHECKED_IMAGES]
+    checked = rng.permutation(len(bench.main.dataset))[:CHECKED_IMAGES]
     bench.progress("exporting", 0, 1)
     with bench.clock.of("exporting"):
         write_bundle(
             net,
             bench.recipe,
-            bench.dataset,
-            images=np.ascontiguousarray(bench.images[np.sort(checked)]),
+            {role: prepared.dataset for role, prepared in bench.data.items()},
+            images=np.ascontiguousarray(bench.main.images[np.sort(checked)]),
             threshold=_threshold(bench, answers.positions.tolist(), answers.probabilities),
             evaluation=evaluation,
             used=used,

@@ -1,0 +1,153 @@
+"""From folders to the data of a run: labels, roles, leaks looked for, and what a report must say about it.
+
+Belongs to the api's layer; a file of its own so that neither grows long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+
+from pneumoscope.audit.leaks import check_leaks
+from pneumoscope.core.dataset import ClassSet, Dataset
+from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.registry import did_you_mean
+from pneumoscope.core.role import MAIN, Role
+from pneumoscope.errors import LeakError, UsageError
+from pneumoscope.io import draw, manifest
+
+Say = Callable[[str], None]
+
+
+def read_roles(
+    data: Sequence[str | Path], recipe: Recipe, *, mapping: Mapping[str, str], ungrouped: bool, say: Say
+) -> tuple[dict[str, Dataset], tuple[str, ...]]:
+    """The datasets of a recipe's roles, main first, and what a report must say about them.
+
+    data: folders, or "ROLE=FOLDER". mapping: label -> class of whichever role has it. No patient stands in two roles:
+    main comes first, and the others leave its patients out.
+
+    Raises:
+        UsageError: a role without data, or a mapping to a class of no role.
+        DataError: a folder, a manifest or a file that cannot be used.
+        LeakError: the same image under two patients.
+    """
+    folders = _by_role(data, recipe)
+    known = list(dict.fromkeys(name for role in recipe.roles for name in recipe.classes_of(role.name).names))
+    manifest.check_mapping([root for roots in folders.values() for root in roots], known, mapping)
+    found: dict[str, Dataset] = {}
+    warnings: list[str] = []
+    for role in sorted(recipe.roles, key=lambda role: role.name != MAIN):
+        classes = recipe.classes_of(role.name)
+        own = {label: name for label, name in mapping.items() if name in classes.names}
+        taken = {sample.group for dataset in found.values() for sample in dataset.samples}
+        dataset, said = read_data(
+            folders[role.name],
+            classes,
+            mapping=own,
+            modalities=recipe.modalities,
+            ungrouped=ungrouped,
+            say=say,
+            role=role,
+            taken=taken,
+            seed=recipe.protocol.seed,
+        )
+        manifest.check_complete(dataset)
+        _check_apart(dataset, found, role.name)
+        found[role.name] = dataset
+        warnings += said
+    return found, tuple(warnings)
+
+
+def read_data(
+    roots: Sequence[Path],
+    classes: ClassSet,
+    *,
+    mapping: Mapping[str, str],
+    modalities: Sequence[str],
+    ungrouped: bool = False,
+    say: Say = lambda text: None,
+    role: Role | None = None,
+    taken: Collection[str] = (),
+    seed: int = 0,
+) -> tuple[Dataset, tuple[str, ...]]:
+    """One or several labelled folders as one dataset, its leaks looked for, and what a report must say about it.
+
+    mapping: label -> class, checked already. role: how it is assembled; None takes every file whose label is a class.
+    taken: groups of other roles, left out. seed: of the draws.
+    say: told the same, and which files are copies.
+
+    Raises:
+        DataError: a folder, a manifest or a file that cannot be used.
+        LeakError: the same image under two patients.
+    """
+    warnings: list[str] = []
+    drawn: Mapping[Path, Mapping[int, str]] | None = None
+    if role is not None and (role.draws or role.name != MAIN):
+        drawn = draw.draw(
+            roots, role, classes, mapping=mapping, modalities=modalities, taken=taken, seed=seed, say=warnings.append
+        )
+    sets = [
+        manifest.read_dataset(
+            root,
+            classes,
+            mapping=mapping,
+            drawn=None if drawn is None else drawn[root],
+            modalities=modalities,
+            ungrouped=ungrouped,
+        )
+        for root in roots
+        if drawn is None or drawn[root] or not any(drawn.values())  # nothing at all: reading says what is there
+    ]
+    dataset = manifest.join(sets) if len(sets) > 1 else sets[0]
+    copies = check_leaks(dataset)
+    for files in copies:  # said, and not stored: a file's name may be a patient's
+        say(f"identical files of one patient: {', '.join(files)}")
+    if copies:
+        warnings.append(f"{len(copies)} file(s) stand more than once within one patient; each copy counts.")
+    if dataset.left_out:
+        left = ", ".join(f"{n} '{label}'" for label, n in dataset.left_out.items())
+        why = (
+            "no class stands for their label, or they are of another modality"
+            if drawn is None
+            else "they were not drawn"
+        )
+        warnings.append(f"Left out, since {why}: {left}.")
+    if not dataset.grouped:
+        warnings.append("No patient ids (--ungrouped): a patient with several images may stand on both sides.")
+    for warning in warnings:
+        say(warning)
+    return dataset, tuple(warnings)
+
+
+def _check_apart(dataset: Dataset, others: Mapping[str, Dataset], role: str) -> None:
+    """The same picture in two roles is one patient's, whatever the patients are called."""
+    for name, other in others.items():
+        known = {sample.digest: sample.file for sample in other.samples}
+        again = next((sample for sample in dataset.samples if sample.digest in known), None)
+        if again is not None:
+            raise LeakError(
+                f"{again.file}: expected other images in role {role} than in role {name}, found the bytes of "
+                f"'{known[again.digest]}' under another patient. Give both one group_id."
+            )
+
+
+def _by_role(data: Sequence[str | Path], recipe: Recipe) -> dict[str, list[Path]]:
+    """The folders of each role; a folder whose name holds "=" is one of main's unless a role stands before it."""
+    names = [role.name for role in recipe.roles]
+    folders: dict[str, list[Path]] = {name: [] for name in names}
+    for given in data:
+        role, equals, path = str(given).partition("=")
+        if equals and role not in names and "/" not in role and not Path(given).exists():
+            raise UsageError(
+                f"--data {given}: expected a data role of {recipe.name} ({', '.join(names)}) before '=', "
+                f"found '{role}'. {did_you_mean(role, names)}"
+            )
+        folders[role if equals and role in names else MAIN].append(Path(path if equals and role in names else given))
+    for name, roots in folders.items():
+        if not roots:
+            what = "--data DIR" if name == MAIN else f"--data {name}=DIR"
+            raise UsageError(
+                f"{recipe.name}: expected data of the roles {', '.join(names)}, found none for '{name}'. Add {what}."
+            )
+    return folders
