@@ -30,6 +30,7 @@ LAYERS = (
     ("train", "explain"),
     ("audit",),
     ("report",),
+    ("reading",),  # of the api's layer: what it reads with
     ("api", "datasets"),
     ("demo", "doctor"),
     ("app",),

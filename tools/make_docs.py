@@ -101,21 +101,21 @@ def datasets_page() -> str:
     """Every public dataset: what it is, how to get it, and what to know before it is used."""
     known = [layouts().resolve(name) for name in sorted(layouts())]
     rows = [
-        f"| [`{s.name}`](#{s.name}) | {_cell(s.title)} | {sum(s.expected.values()) or '?'} | {_cell(s.licence)} |"
+        f"| [`{s.name}`](#{s.name}) | {_cell(s.title)} | {sum(s.expected.values()) or '?'} | {_cell(s.licence)} "
+        f"| {'yes' if s.remote else 'no'} |"
         for s in known
     ]
     parts = [
         NOTE,
         "# Datasets",
         "The public sets that `pneumoscope data import NAME DIR --out OUT` reads as their owners give them out.",
-        "\n".join(["| name | what it is | images | licence |", "| --- | --- | --- | --- |", *rows]),
+        "\n".join(["| name | what it is | images | licence | fetch |", "| --- | --- | --- | --- | --- |", *rows]),
     ]
     return "\n\n".join([*parts, *map(_dataset, known)]) + "\n"
 
 
 def _dataset(found: Layout) -> str:
     counts = ", ".join(f"{count} {label}" for label, count in found.expected.items()) or "not stated"
-    free = ", ".join(f"`{file.name}`" for file in found.remote)
     return "\n".join(
         [
             f"## {found.name}",
@@ -125,12 +125,26 @@ def _dataset(found: Layout) -> str:
             f"- **Home:** <{found.home}>",
             f"- **Licence:** {found.licence}",
             f"- **How to get it:** {found.obtain}",
-            *([f"- **`pneumoscope data fetch {found.name}`:** {free}"] if free else []),
+            f"- **`pneumoscope data fetch {found.name}`:** {_fetched(found)}",
             f"- **Images:** {counts} ({found.release})",
             f"- **Patients:** {found.patients}",
             *(["", "Known traps:", "", *(f"- {trap}" for trap in found.traps)] if found.traps else []),
         ]
     )
+
+
+def _fetched(found: Layout) -> str:
+    """What `data fetch` gets, and whether the publisher states its digest."""
+    files = [
+        f"`{file.name}` (<{file.url}>), "
+        + (
+            "checked by its published SHA-256"
+            if file.sha256
+            else "its SHA-256 is not published: you vouch for it with `--sha256`"
+        )
+        for file in found.remote
+    ]
+    return "; ".join(files) or "no; get it as said above"
 
 
 def main() -> None:

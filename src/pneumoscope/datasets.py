@@ -20,11 +20,22 @@ if TYPE_CHECKING:
 
 
 def list_layouts() -> list[dict[str, Any]]:
-    """Every known public dataset: the fields of its Layout but the function that reads it, sorted by name."""
+    """Every known public dataset: the fields of its Layout but the function that reads it, sorted by name.
+
+    can_be_fetched: whether `fetch_data` has files of it. digest_published: whether the publisher states the SHA-256 of
+    each; None where there is nothing to fetch.
+    """
     from pneumoscope.io.layouts import layouts
 
     known = [layouts().resolve(name) for name in sorted(layouts())]
-    return [{f.name: getattr(set_, f.name) for f in dataclasses.fields(set_) if f.name != "read"} for set_ in known]
+    return [
+        {f.name: getattr(set_, f.name) for f in dataclasses.fields(set_) if f.name != "read"}
+        | {
+            "can_be_fetched": bool(set_.remote),
+            "digest_published": all(file.sha256 for file in set_.remote) if set_.remote else None,
+        }
+        for set_ in known
+    ]
 
 
 def import_data(name: str, root: str | Path, *, out: Path, progress: Progress = silent) -> Imported:
@@ -45,12 +56,13 @@ def fetch_data(
 ) -> tuple[Path, ...]:
     """Download what may be downloaded freely of the dataset `name` into `out`; a call that was stopped goes on.
 
-    digests: file -> SHA-256 (hex), for files whose own is not known.
+    digests: file -> SHA-256 (hex) that the user vouches for, for files whose own is not published.
 
     Raises:
-        UsageError: no such dataset, or a digest that is missing or of no such file.
+        UsageError: no such dataset, or a digest that is malformed or of no such file.
         DataError: a set that needs a form or a login, or a network that does not give the file.
-        IntegrityError: another file than the expected one.
+        IntegrityError: another file than the expected one; or one without a digest, which then lies unverified beside
+            its place: the message has its SHA-256, and a second call with it in `digests` takes the file.
     """
     from pneumoscope.io.fetch import fetch
     from pneumoscope.io.layouts import layouts

@@ -143,7 +143,10 @@ def _by_role(data: Sequence[str | Path], recipe: Recipe) -> dict[str, list[Path]
                 f"--data {given}: expected a data role of {recipe.name} ({', '.join(names)}) before '=', "
                 f"found '{role}'. {did_you_mean(role, names)}"
             )
-        folders[role if equals and role in names else MAIN].append(Path(path if equals and role in names else given))
+        named = bool(equals) and role in names
+        if named and not path:
+            raise UsageError(f"--data {given}: expected a folder after '=', found none. Write --data {role}=DIR.")
+        folders[role if named else MAIN].append(Path(path if named else given))
     for name, roots in folders.items():
         if not roots:
             what = "--data DIR" if name == MAIN else f"--data {name}=DIR"

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from pneumoscope import __version__
 from pneumoscope.app.cli import READER_GONE, STOPPED, app
+from pneumoscope.recipes import recipes
 
 COMMANDS = (
     ("demo",),
@@ -95,7 +96,7 @@ def test_predict_writes_a_report_and_says_where(command, made_run: Path, xray_pn
         (("train", "szalay2021", "--data", "x", "--out", "y", "--map=a=b", "--map=a=c"), 2, "found 'a' twice"),
         (("train", "szalay2021", "--data", "x", "--out", "y", "--set", "epochs=1"), 2, "expected a field of"),
         (("train", "szalay2021", "--data", "nowhere", "--out", "y"), 3, "nowhere: expected a folder with labels.csv"),
-        (("recipes", "show", "x"), 2, "Known: szalay2021"),
+        (("recipes", "show", "x"), 2, "Known: basu2020, berrimi2021, szalay2021"),
         (("weights", "add", "vgg16", "nowhere.safetensors"), 3, "nowhere.safetensors"),
     ],
 )
@@ -139,7 +140,7 @@ def test_recipes_show_every_number_and_its_place_in_the_paper(command) -> None:
         assert text in out
     shown = json.loads(command("recipes", "show", "szalay2021", "--json")[1])
     assert shown["stages"][0]["net"] == "vgg16"
-    assert json.loads(command("recipes", "list", "--json")[1])[0]["name"] == "szalay2021"
+    assert [r["name"] for r in json.loads(command("recipes", "list", "--json")[1])] == list(recipes())
 
 
 def test_a_bundle_shows_itself(command, made_run: Path) -> None:
@@ -228,7 +229,7 @@ def test_an_error_stays_on_one_line_and_steers_no_terminal(command, tmp_path: Pa
     assert "\x1b" not in err
 
 
-def test_ctrl_c_ends_a_training_with_a_hint(tiny_data: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_with_a_hint(tiny_data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     settings = {**TINY, "stages.head.epochs": "100000"}
     arguments = [
@@ -245,6 +246,6 @@ def test_ctrl_c_ends_a_training_with_a_hint(tiny_data: Path, tmp_path: Path) -> 
         said, err = process.communicate(timeout=60)
     assert process.returncode == STOPPED, err
     assert said == ""
-    assert err.splitlines()[-1] == "stopped; a training that was stopped goes on with the same command"
+    assert err.splitlines()[-1] == "stopped; what was stopped goes on with the same command"
     assert "Traceback" not in err
     assert not (out / "report.html").exists()

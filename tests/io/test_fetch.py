@@ -8,7 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fetch_server import CONTENT, OTHER, SHA, Handler, Server, good, got, left, remote, saying, serving
+from fetch_server import (
+    CONTENT,
+    OTHER,
+    SHA,
+    Answer,
+    Handler,
+    Server,
+    chunked,
+    good,
+    got,
+    left,
+    remote,
+    saying,
+    serving,
+)
 
 from pneumoscope import __version__
 from pneumoscope.errors import DataError, IntegrityError, PneumoscopeError, UsageError
@@ -171,14 +185,101 @@ def test_a_server_that_mixes_pieces_for_ever_is_left(server: Server, tmp_path: P
     assert left(tmp_path) == []
 
 
-def test_nothing_is_downloaded_without_a_digest(server: Server, tmp_path: Path) -> None:
+def unvouched(server: Server, out: Path, **changes: object) -> str:
+    """What is said of a file without a digest."""
+    with pytest.raises(IntegrityError) as caught:
+        fetch([remote(server, sha256=None, **changes)], out, digests={})
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("size", [None, len(CONTENT)])
+@pytest.mark.parametrize("answer", [good(), good(ETag='"1"'), chunked(CONTENT)])
+def test_a_file_without_a_digest_is_taken_in_two_steps(
+    server: Server, tmp_path: Path, size: int | None, answer: Answer
+) -> None:
+    server.answers = [answer]
+    said = unvouched(server, tmp_path, size=size)
+    assert said == (
+        f"set.zip: expected a SHA-256 that somebody vouches for, found none published; the file from {server.url} has "
+        f"{SHA} and lies unverified in {tmp_path / 'set.zip.part'}. Compare it with the publisher's, or, if the fixed "
+        f"commit over https is enough for you, run again with --sha256 set.zip={SHA}"
+    )
+    assert left(tmp_path) == ["set.zip.part", "set.zip.part.json"]
+    assert unvouched(server, tmp_path, size=size) == said
+    (path,) = fetch([remote(server, sha256=None, size=size)], tmp_path, digests={"set.zip": SHA.upper()})
+    assert path.read_bytes() == CONTENT
+    assert left(tmp_path) == ["set.zip"]
+    assert len(server.asked) == 1
+
+
+def test_another_digest_than_that_of_the_part_is_refused(server: Server, tmp_path: Path) -> None:
     server.answers = [good()]
-    files = [remote(server), remote(server, name="b.zip", sha256=None)]
-    with pytest.raises(UsageError, match=r"b\.zip: expected its SHA-256.*--sha256 b\.zip=HEX.*by hand"):
-        fetch(files, tmp_path, digests={})
+    unvouched(server, tmp_path, size=None)
+    with pytest.raises(IntegrityError, match=f"expected SHA-256 {'0' * 64}, found {SHA}. It was not kept"):
+        fetch([remote(server, sha256=None, size=None)], tmp_path, digests={"set.zip": "0" * 64})
+    assert left(tmp_path) == []
+    assert len(server.asked) == 1
+
+
+def test_a_part_that_was_changed_after_its_digest_was_said_is_refused(server: Server, tmp_path: Path) -> None:
+    server.answers = [good()]
+    unvouched(server, tmp_path)
+    (tmp_path / "set.zip.part").write_bytes(OTHER)
+    with pytest.raises(IntegrityError, match="It was not kept"):
+        fetch([remote(server, sha256=None)], tmp_path, digests={"set.zip": SHA})
+    assert left(tmp_path) == []
+
+
+def test_a_part_of_another_address_is_not_vouched_for(server: Server, tmp_path: Path) -> None:
+    server.answers = [good(OTHER), good()]
+    unvouched(server, tmp_path, url=f"{server.url}?old")
+    (path,) = fetch([remote(server, sha256=None)], tmp_path, digests={"set.zip": SHA})
+    assert path.read_bytes() == CONTENT
+    assert len(server.asked) == 2
+
+
+def test_without_a_digest_pieces_are_joined_only_where_the_server_tells_versions_apart(
+    server: Server, tmp_path: Path
+) -> None:
+    server.answers = [good(OTHER, stop=1000), good()]
+    assert SHA in unvouched(server, tmp_path)
+    assert [a.get("Range") for a in server.asked] == [None, None]
+    server.asked.clear()
+    server.answers = [good(stop=1000, ETag='"1"'), good(ETag='"1"')]
+    assert SHA in unvouched(server, tmp_path / "b")
+    assert [a.get("Range") for a in server.asked] == [None, "bytes=1000-"]
+
+
+def test_a_download_goes_on_when_a_digest_joins_it_or_leaves_it(server: Server, tmp_path: Path) -> None:
+    server.answers = [good(stop=1000, ETag='"1"')] * 4 + [good(ETag='"1"')]
+    with pytest.raises(DataError, match="Run the same command again"):
+        fetch([remote(server, sha256=None)], tmp_path, digests={"set.zip": SHA})
+    assert SHA in unvouched(server, tmp_path)
+    (path,) = fetch([remote(server, sha256=None)], tmp_path, digests={"set.zip": SHA})
+    assert path.read_bytes() == CONTENT
+    assert [a.get("Range") for a in server.asked[1:]] == [f"bytes={n}000-" for n in (1, 2, 3, 4)]
+
+
+def test_a_file_that_is_there_without_a_digest_is_said_and_left(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "set.zip").write_bytes(CONTENT)
+    said = unvouched(server, tmp_path)
+    assert f"the file that is already at {tmp_path / 'set.zip'} has {SHA}. Compare" in said
+    assert left(tmp_path) == ["set.zip"]
     assert server.asked == []
-    a, b = fetch(files, tmp_path, digests={"b.zip": SHA.upper()})
-    assert a.read_bytes() == b.read_bytes() == CONTENT
+
+
+def test_files_without_a_digest_have_a_line_each_and_the_others_are_taken(server: Server, tmp_path: Path) -> None:
+    server.answers = [good()]
+    files = [remote(server, name=f"{n}.zip", sha256=SHA if n == "b" else None) for n in "abc"]
+    with pytest.raises(IntegrityError, match=r"^a\.zip: ") as caught:
+        fetch(files, tmp_path, digests={})
+    (note,) = caught.value.__notes__
+    assert note.startswith("c.zip: expected a SHA-256")
+    assert {"a.zip.part", "b.zip", "c.zip.part"} <= set(left(tmp_path))
+    a, b, c = fetch(files, tmp_path, digests={"a.zip": SHA, "c.zip": SHA})
+    assert a.read_bytes() == b.read_bytes() == c.read_bytes() == CONTENT
+    assert [path.name for path in (a, b, c)] == ["a.zip", "b.zip", "c.zip"]
+    assert len(server.asked) == 3
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ from pneumoscope.bundle import DataCard, Facts, Precision, PretrainedWeights
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.image import Image2D
 from pneumoscope.core.recipe import Decision, Head, Optim, Paper, Protocol, Recipe, Stage, Step
-from pneumoscope.core.result import Curve, Evaluation, Explanation, Interval, Prediction
+from pneumoscope.core.result import Curve, Evaluation, Explanation, Gallery, Interval, Picture, Prediction, Sizes
 from pneumoscope.runtime.screen import Screened
 
 TWO = ("normal", "covid")
 THREE = ("normal", "pneumonia", "covid")
+HOSTILE = '<script>alert(1)</script>\'"&{{ 7 * 7 }}"><img src=x onerror=alert(2)>.png'
+HEAT = np.array([[0, 0], [0, 2]], np.float32)
 NAN = Interval(value=float("nan"), low=float("nan"), high=float("nan"))
 
 
@@ -89,6 +91,33 @@ def evaluation(names=TWO, **kw):
     return Evaluation(**(values | kw))
 
 
+SIZES = {"normal": Sizes(images=3, min=4e6, max=1e7, mean=6e6, sd=3464101.6)}
+
+
+def data_card(**kw):
+    """What a bundle was trained on."""
+    values = {
+        "n_images": 2100,
+        "n_patients": 1900,
+        "grouped": True,
+        "counts": {"normal": 1000, "disease": 1100},
+        "modalities": {"xray": 2000, "not stated": 100},
+        "sources": ("set <one>", "set|two"),
+        "dataset": "d" * 64,
+        "seen": ("0123456789abcdef",),
+    }
+    return DataCard(**(values | kw))
+
+
+def picture(caption="normal; decided covid, 83 %", **kw):
+    pixels = np.full((24, 20), 0.5, np.float32)
+    return Picture(**({"pixels": pixels, "caption": caption} | kw))
+
+
+def gallery(*pictures, title="Some pictures", note="Drawn by a seed."):
+    return Gallery(title=title, note=note, pictures=pictures or (picture(right=True), picture(right=False)))
+
+
 def facts(names=TWO, **kw):
     """The facts of a bundle, with text that would be markup were it not escaped."""
     values = {
@@ -100,16 +129,7 @@ def facts(names=TWO, **kw):
         "precisions": {"fp32": Precision(validated=True, largest_difference=1e-6, changed=0, n_images=16)},
         "explains": "last_conv",
         "evaluation": evaluation(names),
-        "data": DataCard(
-            n_images=2100,
-            n_patients=1900,
-            grouped=True,
-            counts=dict.fromkeys(names, 700),
-            modalities={"xray": 2000, "not stated": 100},
-            sources=("set <one>", "set|two"),
-            dataset="d" * 64,
-            seen=("0123456789abcdef",),
-        ),
+        "data": data_card(counts=dict.fromkeys(names, 700)),
         "pretrained": PretrainedWeights(name="tiny_w", digest="e" * 64, origin="here", licence="CC0"),
         "intended_use": "Tests & nothing else.",
         "limits": ("Knows <nothing>.",),

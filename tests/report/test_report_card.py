@@ -1,7 +1,10 @@
+import dataclasses
 import re
 
-from report_examples import NAN, THREE, evaluation, facts, with_metrics
+from report_examples import NAN, THREE, data_card, evaluation, facts, recipe, with_metrics
 
+from pneumoscope.core.dataset import ClassSet
+from pneumoscope.core.role import Role
 from pneumoscope.report import card
 
 HEADINGS = [
@@ -70,3 +73,27 @@ def test_what_is_undefined_is_called_so():
     text = card.model_card(facts(THREE, evaluation=with_metrics(evaluation(THREE), accuracy=NAN)))
     assert "| Accuracy |  | undefined |  |" in text
     assert "nan" not in text.lower()
+
+
+def test_what_was_learned_before_is_told_with_its_stage():
+    plain = recipe()
+    source = dataclasses.replace(plain.stages[0], name="first", role="source")
+    roles = (*plain.roles, Role(name="source", classes=ClassSet(names=("normal", "disease"), positive=None)))
+    found = facts(
+        recipe=recipe(stages=(source, *plain.stages), roles=roles),
+        before={"source": data_card(n_images=1, n_patients=1, counts={"a|b": 1}, dataset="e" * 64)},
+    )
+    text = card.model_card(found)
+    assert (
+        r"- Before that, it learned from 1 image of 1 patient (role source: 1 a\|b). Sources: set \<one\>, set\|two. "
+        f"Digest of that data: `{'e' * 64}`.\n"
+    ) in text
+    assert "- Stage first on the data of role source: tiny, from random" in text
+    assert "- Stage head: tiny, from random" in text
+    assert "0123456789abcdef" not in text
+    assert "Before that" not in card.model_card(facts())
+
+
+def test_unknown_patients_of_what_was_learned_before_are_called_so():
+    text = card.model_card(facts(before={"source": data_card(grouped=False, sources=())}))
+    assert "2,100 images of unknown patients (role source: 1,000 normal, 1,100 disease). Sources: not named." in text

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from pneumoscope.core.image import Image2D
-from pneumoscope.core.result import Explanation
+from pneumoscope.core.result import Explanation, Picture
 from pneumoscope.report import figures
 
 
@@ -89,3 +89,31 @@ def test_the_jpeg_is_close_to_the_image():
     x = Image2D(pixels=smooth, unit="unit")
     difference = decoded(figures.image_jpeg(x)).astype(int) - figures.grey(x)
     assert np.abs(difference).max() <= 6
+
+
+def test_a_picture_without_heat_is_grey_and_small():
+    pixels = np.linspace(0, 1, 600 * 400, dtype=np.float32).reshape(600, 400)
+    found = decoded(figures.picture_jpeg(Picture(pixels=pixels, caption="")))
+    assert found.shape == (figures.GALLERY_SIDE, round(figures.GALLERY_SIDE * 400 / 600))
+    assert abs(int(found[0, 0]) - 0) <= 3
+    assert abs(int(found[-1, -1]) - 255) <= 3
+
+
+def test_heat_on_its_own_grid_lies_over_the_same_place_of_the_picture():
+    heat = np.zeros((4, 4), np.float32)
+    heat[3, 0] = 0.001  # scaled to its own maximum
+    pixels = np.full((96, 64), 0.5, np.float32)
+    found = decoded(figures.picture_jpeg(Picture(pixels=pixels, caption="", heat=heat))).astype(int)
+    assert found.shape == (96, 64, 3)
+    hot, cold = found[90, 4], found[4, 60]
+    assert hot[2] > hot[0] + 30
+    assert np.ptp(cold) <= 3
+    assert np.abs(cold - 128).max() <= 3
+    again = figures.picture_jpeg(Picture(pixels=pixels, caption="", heat=heat * 1024))
+    assert again == figures.picture_jpeg(Picture(pixels=pixels, caption="", heat=heat))
+
+
+def test_a_picture_with_heat_of_zeros_is_plain():
+    pixels = np.full((8, 8), 0.5, np.float32)
+    empty = Picture(pixels=pixels, caption="", heat=np.zeros((2, 2), np.float32))
+    assert figures.picture_jpeg(empty) == figures.picture_jpeg(Picture(pixels=pixels, caption=""))

@@ -5,13 +5,19 @@ import re
 
 import pytest
 from report_examples import (
+    HEAT,
+    HOSTILE,
     NAN,
+    SIZES,
     THREE,
     TWO,
     Page,
+    data_card,
     evaluation,
     facts,
+    gallery,
     interval,
+    picture,
     recipe,
     refused,
     screened,
@@ -28,8 +34,12 @@ def screening(*studies, **kw):
     return html.screening_report(studies, facts(**kw))
 
 
-def evaluated(*evaluations, of=None, run=None):
-    return html.evaluation_report(evaluations, of or recipe(), run=run or {})
+def evaluated(*evaluations, of=None, run=None, galleries=()):
+    return html.evaluation_report(evaluations, of or recipe(), run=run or {}, galleries=galleries)
+
+
+FOLDS = ({"accuracy": 0.9, "sensitivity.covid": 0.5}, {"accuracy": 0.8, "sensitivity.covid": 1.0})
+TWELVE = (*(f"a class of a rather long name, {i}" for i in range(10)), "A" * 60, "covid")
 
 
 ANY_REPORT = [
@@ -39,6 +49,11 @@ ANY_REPORT = [
     evaluated(evaluation(), evaluation(protocol="paper", shared_patients=3)),
     evaluated(evaluation(THREE), of=recipe(THREE)),
     evaluated(),
+    evaluated(
+        evaluation(folds=FOLDS, sizes=SIZES),
+        evaluation(protocol="paper", sizes=SIZES),
+        galleries=[(gallery(), gallery(picture(heat=HEAT, right=True))), ()],
+    ),
 ]
 
 
@@ -74,9 +89,6 @@ def test_the_disclaimer_stands_there_once_and_no_link_leads_nowhere(text):
     ids = [a["id"] for _, a in page.tags if "id" in a]
     assert len(ids) == len(set(ids))
     assert {a["href"][1:] for a in page.all("a")} <= set(ids)
-
-
-HOSTILE = '<script>alert(1)</script>\'"&{{ 7 * 7 }}"><img src=x onerror=alert(2)>.png'
 
 
 def test_text_from_elsewhere_is_inert():
@@ -287,10 +299,11 @@ def test_a_finished_model_on_new_data_and_an_unknown_protocol_are_told_apart():
 
 
 def test_the_papers_figures_stand_beside_ours():
-    entry = {"data": "theirs", "where": "Table 9", "metrics": {"accuracy": 0.987, "sensitivity": 0.654, "mcc": 0.5}}
+    metrics = {"accuracy": 0.987, "sensitivity": 0.6543, "mcc": 0.5}
+    entry = Reported(data="theirs", where="Table 9", metrics=metrics)
     text = Page(evaluated(evaluation(reported=(entry,)))).text
     assert "Accuracy theirs Table 9 0.987 0.871 (0.840 to 0.892)" in text
-    assert "Sensitivity theirs Table 9 0.654 0.710 (0.679 to 0.731)" in text
+    assert "Sensitivity theirs Table 9 0.6543 0.710 (0.679 to 0.731)" in text
     assert "Mcc theirs Table 9 0.500 not measured" in text
 
 
@@ -307,3 +320,40 @@ def test_the_recipe_says_where_each_field_comes_from():
     assert "protocols.honest.unit group ours patients apart" in page.text
     assert "decision.value 0.5 section 4" in page.text
     assert len(page.all("tr", "override")) == 1
+
+
+def test_folds_stand_beside_the_paper():
+    reported = (Reported(data="Data-B", where="section IV: '95.3% +- 0.02'", metrics={"accuracy": 0.953}),)
+    text = Page(evaluated(evaluation(folds=FOLDS, reported=reported))).text
+    assert "Each fold Metric Mean ± SD Paper Fold 1 Fold 2 Accuracy 0.850 ± 0.071 0.953 0.900 0.800" in text
+    assert "Sensitivity, covid 0.750 ± 0.354 0.500 1.000" in text
+    assert re.search(r"sample \(n\W+1\) over 2 folds", text)
+    assert "Paper: Data-B, section IV: '95.3% +- 0.02'." in text
+    assert "Each fold" not in Page(evaluated(evaluation(folds=FOLDS[:1]))).text
+
+
+def test_sizes_stand_beside_the_paper():
+    sizes = {"normal": {"images": 374, "min": 802100, "max": 6828621, "mean": 1773917.23, "sd": 1163297.96}}
+    reported = (Reported(data="1130 X-rays", where="Table I", sizes=sizes),)
+    text = Page(evaluated(evaluation(sizes=SIZES, reported=reported))).text
+    assert (
+        "Class Images Least Greatest Mean SD normal 3 4,000,000 10,000,000 6,000,000 3,464,102 "
+        "paper, normal 374 802,100 6,828,621 1,773,917 1,163,298"
+    ) in text
+    assert "Paper: 1130 X-rays, Table I." in text
+    assert "The paper prints no figures that could stand beside ours." in text  # sizes are none
+
+
+def test_of_many_classes_the_confusion_has_upright_names_and_a_row_of_its_own():
+    page = Page(evaluated(evaluation(TWELVE), of=recipe(TWELVE)))
+    assert len(page.all("table", "together")) == len(page.all("div", "whole")) == 1
+    few = Page(evaluated(evaluation(THREE), of=recipe(THREE)))
+    assert len(few.all("table", "together")) == len(few.all("div", "whole")) == 0
+
+
+def test_what_was_learned_before_stands_with_the_data():
+    text = Page(screening(screened(), before={"source": data_card()})).text
+    assert (
+        "Before that, it learned from 2,100 images of 1,900 patients (role source: 1,000 normal, 1,100 disease)" in text
+    )
+    assert "Before that" not in Page(screening(screened())).text

@@ -71,13 +71,14 @@ def _run() -> int:
     try:
         app()
     except PneumoscopeError as error:
-        say(f"error: {error}")
+        for line in (str(error), *getattr(error, "__notes__", ())):
+            say(f"error: {line}")
         return error.exit_code
     except SystemExit as stop:  # typer ends every command so, one that Ctrl-C or a closed pipe stopped too
         if isinstance(stop.__context__, BrokenPipeError):
             raise stop.__context__ from None
         if stop.code == STOPPED:
-            say("stopped; a training that was stopped goes on with the same command")
+            say("stopped; what was stopped goes on with the same command")
         return int(stop.code or 0)
     return 0
 

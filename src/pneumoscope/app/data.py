@@ -5,6 +5,7 @@ Each command is a thin skin over one function of `datasets`, as those in cli.py 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -34,8 +35,18 @@ def data_list(as_json: AsJson = False) -> None:
     if as_json:
         print_json(found)
         return
-    rows = [[d["name"], d["title"], _images(d["expected"]), d["licence"], d["obtain"]] for d in found]
-    table("", ("name", "what it is", "images", "licence", "how to get it"), rows)
+    rows = [
+        [
+            d["name"],
+            d["title"],
+            _images(d["expected"]),
+            d["licence"],
+            "yes" if d["can_be_fetched"] else "no",
+            d["obtain"],
+        ]
+        for d in found
+    ]
+    table("", ("name", "what it is", "images", "licence", "fetch", "how to get it"), rows)
 
 
 def _images(expected: Mapping[str, int]) -> str:
@@ -78,15 +89,19 @@ def _say_terms(licence: str, citation: str) -> None:
     say(f"licence: {licence}; please cite: {citation}")
 
 
-@data_app.command("fetch", epilog="Example: pneumoscope data fetch nih-chestxray --out downloads")
+@data_app.command("fetch", epilog="Example: pneumoscope data fetch figure1 --out downloads")
 def data_fetch(
     name: Name,
     out: Annotated[Path, typer.Option("--out", help="Folder for the files; one that was begun is gone on with.")],
     sha256: Annotated[
-        list[str] | None, typer.Option("--sha256", metavar="NAME=HEX", help="The digest of a file that lacks one.")
+        list[str] | None,
+        typer.Option("--sha256", metavar="NAME=HEX", help="The digest that you trust, where none is published."),
     ] = None,
 ) -> None:
-    """Download what may be downloaded freely, checked; the same command resumes one that was stopped."""
+    """Download what may be downloaded freely, checked; the same command resumes one that was stopped.
+
+    Of a file without a published digest, the first call says the digest, and a second call with it takes the file.
+    """
     from pneumoscope import datasets
 
     digests = pairs("--sha256", sha256)
@@ -96,7 +111,17 @@ def data_fetch(
         result(f"fetched: {path.resolve()}")
     (found,) = (d for d in datasets.list_layouts() if d["name"] == name)
     _say_terms(found["licence"], found["citation"])
-    say(f"next: unpack what is packed, and then: pneumoscope data import {name} {out} --out DIR")
+    say("next:")
+    folder = out / name
+    for path, file in zip(paths, found["remote"], strict=True):
+        _say_unpack(path, folder)
+        for inner in file.inner:
+            _say_unpack(folder / inner, (folder / inner).parent)
+    say(f"  pneumoscope data import {name} {shlex.quote(str(folder))} --out {Path('datasets', name)}")
+
+
+def _say_unpack(path: Path, folder: Path) -> None:
+    say(f"  python -m zipfile -e {shlex.quote(str(path))} {shlex.quote(str(folder))}")
 
 
 @data_app.command("describe", epilog="Example: pneumoscope data describe kermany --out description")

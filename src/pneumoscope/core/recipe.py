@@ -240,6 +240,12 @@ class Recipe:
                     f"stages.{stage.name}.init: expected a stage before it ({', '.join(sorted(before)) or 'none'}), "
                     f"found '{of}'."
                 )
+            # fitted once for all folds, it would carry what one fold's stage saw into the others
+            if kind == "stage" and stage.role != MAIN and next(s for s in self.stages if s.name == of).role == MAIN:
+                raise RecipeError(
+                    f"stages.{stage.name}.init: expected a stage of another role than '{MAIN}', as its own, found "
+                    f"'{of}'."
+                )
             before.add(stage.name)
 
     def _check_roles(self) -> None:
@@ -250,6 +256,8 @@ class Recipe:
         _need(last.role == MAIN, f"stages.{last.name}.role", f"'{MAIN}', as for every last stage", f"'{last.role}'")
         for role in self.roles:
             known = self.classes_of(role.name).names
+            few = 0 < role.validation < len(known)
+            _need(not few, f"roles.{role.name}.validation", f"0, or {len(known)} or more", role.validation)
             for draw in role.draws:
                 _need(
                     draw.label in known,

@@ -54,7 +54,8 @@ class Role:
 
     classes: None for the recipe's. draws: how it is assembled, first one first, each from what those before it left;
     none: every file whose label is a class. validation: for another role than main, files of its validation part, as
-    many of each class, patients apart from the training part; 0 takes the protocol's `val_share`.
+    many of each class, patients apart from the training part where the protocol keeps them together; 0 takes the
+    protocol's `val_share`.
     """
 
     name: str

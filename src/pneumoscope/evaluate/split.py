@@ -84,7 +84,8 @@ def role_split(dataset: Dataset, role: Role, protocol: Protocol) -> Fold:
         for s in members:
             if len(val[s.label]) < wanted:
                 val[s.label].append(s.file)
-    left = Counter(s.label for s in dataset.samples if s.file in set(train))
+    kept = set(train)
+    left = Counter(s.label for s in dataset.samples if s.file in kept)
     if any(len(files) < wanted for files in val.values()) or any(not left[name] for name in val):
         fits = len(val) * (min(dataset.counts().values()) // 5)
         counts = ", ".join(f"{n} {name}" for name, n in dataset.counts().items())

@@ -36,7 +36,8 @@ def draw(
     Raises:
         DataError: a draw that finds nothing, or a labels.csv that does not hold together.
     """
-    rows = [row for root in roots for row in candidates(root, modalities)]
+    # in the order of the files: that of the rows must not change what is drawn
+    rows = [row for root in roots for row in sorted(candidates(root, modalities), key=lambda row: row.file)]
     free = [row for row in rows if row.group is None or row.group not in taken]
     if len(free) < len(rows):
         say(f"role {role.name}: {len(rows) - len(free)} files are of patients of another role, and left out.")

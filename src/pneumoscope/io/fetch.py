@@ -1,5 +1,6 @@
 """Files from the network into a folder: nothing bears its name there before its SHA-256 is the expected one.
 
+Where nobody states a SHA-256, the first call ends by saying what it is; a second one, given it, takes the file.
 What has arrived lies in `<name>.part`, and `<name>.part.json` says what it belongs to, so that the same call goes on
 where the last one stopped (RFC 9110, sections 13.1.5 If-Range and 14 Range). A server may stop, lie or never end:
 what it says is compared with what it sends, and both with what was known before.
@@ -42,9 +43,9 @@ _BUSY = {408, 425, 429, 500, 502, 503, 504}  # answers that another try may chan
 class RemoteFile:
     """A file that may be downloaded freely.
 
-    name: where it goes, relative, with `/`. size: in bytes; None where unknown. sha256: hex; None where the
-    publisher's file is not known byte for byte: the user then has to give it. licence, citation: what the user agrees
-    to by using it.
+    name: where it goes, relative, with `/`. size: in bytes; None where unknown. sha256: hex; None where the publisher
+    states none: the user then has to vouch for the file. licence, citation: what the user agrees to by using it.
+    inner: of a zip, the zips in it that are unpacked too, each where it lies.
     """
 
     url: str
@@ -53,11 +54,31 @@ class RemoteFile:
     size: int | None
     licence: str
     citation: str
+    inner: tuple[str, ...] = ()
+
+
+def github_zip(
+    repo: str, commit: str, *, name: str, licence: str, citation: str, inner: Sequence[str] = ()
+) -> RemoteFile:
+    """One commit of "owner/repository" as GitHub packs it, into the folder `repository-commit`; its digest is unknown.
+
+    inner: as of RemoteFile, relative to that folder.
+    """
+    folder = f"{repo.partition('/')[2]}-{commit}"
+    return RemoteFile(
+        url=f"https://codeload.github.com/{repo}/zip/{commit}",
+        name=name,
+        sha256=None,
+        size=None,
+        licence=licence,
+        citation=citation,
+        inner=tuple(f"{folder}/{zipped}" for zipped in inner),
+    )
 
 
 class _Job(NamedTuple):
     file: RemoteFile
-    sha256: str
+    sha256: str  # blank where nobody has stated it
     path: Path
 
     @property
@@ -71,7 +92,7 @@ class _Job(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class _Held:
-    """What the part belongs to. validator: a strong ETag, else a Last-Modified, else blank."""
+    """What the part belongs to. sha256: blank: none was expected. validator: strong ETag, Last-Modified, or blank."""
 
     url: str
     sha256: str
@@ -91,21 +112,29 @@ def fetch(
     digests: name -> SHA-256 (hex) of files whose own is not known. progress: told bytes, for each file.
 
     Raises:
-        UsageError: a digest that is missing, malformed, or of no such file; nothing is downloaded then.
+        UsageError: a digest that is malformed, or of no such file; nothing is downloaded then.
         DataError: a name that leads out of `out`, another scheme than http(s), a server or network that does not give
             the file; what has arrived is kept.
-        IntegrityError: another file than the expected one, here or there; nothing of it is kept under its name.
+        IntegrityError: another file than the expected one, here or there, or one for which nobody vouches; nothing of
+            it is kept under its name. A second and further one of the latter are notes of the error, a line each.
         PneumoscopeError: a place that cannot be written.
     """
     _check_digests(files, digests)
     jobs = [_Job(file, _sha256_of(file, digests), _place(out, file)) for file in files]
     try:
-        return tuple(_fetch(job, progress) for job in jobs)
+        paths = tuple(_fetch(job, progress) for job in jobs if job.sha256)
+        unverified = [_unverified(job, progress) for job in jobs if not job.sha256]
     except OSError as error:  # the network's own are dealt with where they arise
         raise PneumoscopeError(
             f"{out}: expected a place that can be written, found '{error.strerror or type(error).__name__}'. "
             "Make room, or name another --out."
         ) from error
+    if not unverified:
+        return paths
+    failure = IntegrityError(unverified[0])
+    for further in unverified[1:]:
+        failure.add_note(further)
+    raise failure
 
 
 def _check_digests(files: Sequence[RemoteFile], digests: Mapping[str, str]) -> None:
@@ -120,11 +149,6 @@ def _check_digests(files: Sequence[RemoteFile], digests: Mapping[str, str]) -> N
 def _sha256_of(file: RemoteFile, digests: Mapping[str, str]) -> str:
     given = digests.get(file.name, "").lower()
     known = (file.sha256 or given).lower()
-    if not known:
-        raise UsageError(
-            f"{file.name}: expected its SHA-256, since nothing unverified is downloaded, found none. "
-            f"Give --sha256 {file.name}=HEX as the publisher states it, or get {file.url} by hand."
-        )
     if given and given != known:
         raise UsageError(f"--sha256 {file.name}: expected {known}, found {given}. Leave it out.")
     return known
@@ -164,8 +188,27 @@ def _fetch(job: _Job, progress: Progress) -> Path:
     )
 
 
+def _unverified(job: _Job, progress: Progress) -> str:
+    """Complete the part, and say what it is: whether it is the right file only the user can tell."""
+    if job.path.exists():
+        found = _sha256(job.path)
+        said = f"the file that is already at {job.path} has {found}"
+    else:
+        job.path.parent.mkdir(parents=True, exist_ok=True)
+        _download(job, progress)
+        found = _sha256(job.part)
+        # by its length a later call knows that all is here, though the server may have named none
+        write_json(job.record, _Held(url=job.file.url, sha256="", total=job.part.stat().st_size))
+        said = f"the file from {job.file.url} has {found} and lies unverified in {job.part}"
+    return (
+        f"{job.file.name}: expected a SHA-256 that somebody vouches for, found none published; {said}. Compare it with "
+        "the publisher's, or, if the fixed commit over https is enough for you, run again with "
+        f"--sha256 {job.file.name}={found}"
+    )
+
+
 def _download(job: _Job, progress: Progress) -> bool:
-    """Complete the part, with a few tries; True where all of it came in one answer."""
+    """Complete the part, with a few tries; True where another download would give the same."""
     for wait in (*WAITS_S, None):
         try:
             return _try(job, progress)
@@ -181,7 +224,11 @@ def _try(job: _Job, progress: Progress) -> bool:
     held = _held(job)
     start = job.part.stat().st_size if held else 0
     if held and start == (held.total if job.file.size is None else job.file.size):
-        return False  # all here, from a call that was stopped before it looked at it
+        # all here: from a call that was stopped before it looked at it, or from one that had no digest to compare with
+        return not held.sha256
+    if held and not job.sha256 and not held.validator:
+        _drop(job)  # pieces that may be of two versions: no digest would tell
+        held, start = None, 0
     with contextlib.closing(_ask(job, held, start)) as response:
         if response.status == http.HTTPStatus.PARTIAL_CONTENT and held:
             total = _continued(job, held, start, response)
@@ -202,7 +249,8 @@ def _held(job: _Job) -> _Held | None:
     if job.part.is_file() and job.record.is_file():
         with contextlib.suppress(Mismatch):  # a record that cannot be read is as good as none: the part goes
             held = from_json(_Held, parse_json(job.record.read_bytes(), job.record.name))
-            if (held.url, held.sha256) == (job.file.url, job.sha256) and job.part.stat().st_size:
+            one_digest = held.sha256 == job.sha256 or not (held.sha256 and job.sha256)
+            if held.url == job.file.url and one_digest and job.part.stat().st_size:
                 return held
     _drop(job)
     return None

@@ -161,6 +161,6 @@ def _notes(entries: Sequence[Entry]) -> tuple[str, ...]:
     if len(kinds) > 1:
         notes.append(
             f"X-ray ({kinds['xray']}) and CT ({kinds['ct']}) stand side by side: the column modality of labels.csv "
-            "tells them apart, and training takes every row; keep the rows of one."
+            "tells them apart, and training takes the rows of the recipe's modalities."
         )
     return tuple(notes)

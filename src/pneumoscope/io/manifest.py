@@ -83,6 +83,7 @@ class Candidate(NamedTuple):
 
     root: Path
     line: int
+    file: str
     group: str | None
     label: str
     source: str
@@ -100,6 +101,7 @@ def candidates(root: Path, modalities: Sequence[str] = ()) -> list[Candidate]:
         Candidate(
             root,
             row.line,
+            row.values["file"],
             pseudonym(row.key) if row.key else None,
             row.values["label"],
             row.values.get("source", ""),

@@ -198,9 +198,12 @@ def _score(epoch: Epoch, stage: Stage) -> float:
 
 
 def _optimizer(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    # fused: one pass over each tensor; a wide dense layer's step is several times faster
     if optim.name == "adam":
-        return torch.optim.Adam(parameters, lr=optim.lr, weight_decay=optim.weight_decay)
-    return torch.optim.SGD(parameters, lr=optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay)
+        return torch.optim.Adam(parameters, lr=optim.lr, weight_decay=optim.weight_decay, fused=True)
+    return torch.optim.SGD(
+        parameters, lr=optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay, fused=True
+    )
 
 
 def _chunks(positions: np.ndarray, size: int, at_least: int = 1) -> list[np.ndarray]:

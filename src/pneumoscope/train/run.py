@@ -93,13 +93,19 @@ def _part(out: Path, dataset: Dataset, recipe: Recipe, role: str) -> Fold:
     """The files that a role other than main trains on and chooses weights on: as they were, or drawn now."""
     path = out / f"role_{role}" / "split.json"
     if path.exists():
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["dataset"] != dataset.digest:
+        try:
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            made_for, part = str(kept["dataset"]), from_json(Fold, kept["part"])
+        except (Mismatch, json.JSONDecodeError, KeyError, TypeError) as error:
+            raise IntegrityError(
+                f"role_{role}/split.json: expected a split, found something else. Name another --out."
+            ) from error
+        if made_for != dataset.digest:
             raise DataError(
-                f"role {role}: expected the dataset this run was made with ({kept['dataset'][:12]}), found "
+                f"role {role}: expected the dataset this run was made with ({made_for[:12]}), found "
                 f"{dataset.digest[:12]}. Use another --out, or the data as it was."
             )
-        return from_json(Fold, kept["part"])
+        return part
     part = role_split(dataset, recipe.role(role), recipe.protocol)
     write_json(path, {"dataset": dataset.digest, "part": part})
     return part

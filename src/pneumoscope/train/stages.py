@@ -77,7 +77,8 @@ def fit_stages(
             _fit(bench, net, stage, frozen, train, val, done, fold=fold, what=f"{what}, {stage.name}")
         elif not done.exists():
             data, part = bench.data[stage.role], bench.parts[stage.role]
-            positions = data.positions(part.train), data.positions(part.val)
+            # none: a protocol without a validation part, as in the final fit
+            positions = data.positions(part.train), data.positions(part.val or part.train)
             _fit(bench, net, stage, frozen, *positions, done, fold=0, what=f"{stage.name}, once for all folds")
         loop.overlay(net, load_tensors(done)[0])
     if net is None:

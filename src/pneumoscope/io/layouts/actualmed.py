@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pneumoscope.io.fetch import github_zip
 from pneumoscope.io.layouts import metadata, tree
 from pneumoscope.io.layouts.layout import Layout, Listing
 
@@ -46,12 +47,16 @@ def read(root: Path) -> Listing:
     )
 
 
+CITATION = (
+    "Wang, Wong, Lin, McInnis, Chung, Gunraj et al. Actualmed COVID-19 Chest X-ray Dataset Initiative, 2020. "
+    "https://github.com/agchung/Actualmed-COVID-chestxray-dataset"
+)
+LICENCE = 'none stated; README: "intended to be used for research purposes only"'
 LAYOUT = Layout(
     name="actualmed",
     title="Actualmed COVID-19 Chest X-ray Dataset Initiative",
-    citation="Wang, Wong, Lin, McInnis, Chung, Gunraj et al. Actualmed COVID-19 Chest X-ray Dataset Initiative, 2020. "
-    "https://github.com/agchung/Actualmed-COVID-chestxray-dataset",
-    licence='none stated; README: "intended to be used for research purposes only"',
+    citation=CITATION,
+    licence=LICENCE,
     home="https://github.com/agchung/Actualmed-COVID-chestxray-dataset",
     obtain="git clone https://github.com/agchung/Actualmed-COVID-chestxray-dataset (free, no form).",
     release="metadata.csv of commit 2635e4b05d2b: 238 rows",
@@ -65,4 +70,13 @@ LAYOUT = Layout(
         "Letters and words (SENTADO) are burned into many images.",
     ),
     read=read,
+    remote=(
+        github_zip(
+            "agchung/Actualmed-COVID-chestxray-dataset",
+            "27240dd8dec9454bc97f9f3c0c432ef434de2517",
+            name="actualmed.zip",
+            licence=LICENCE,
+            citation=CITATION,
+        ),
+    ),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from pneumoscope.io.fetch import github_zip
 from pneumoscope.io.layouts import metadata, tree
 from pneumoscope.io.layouts.layout import Layout, Listing
 
@@ -78,13 +79,19 @@ def _volumes(base: Path, rows: list[Mapping[str, str]]) -> tuple[str, ...]:
     return metadata.counted(len(listed), f"CT volumes (NIfTI) in the table, not imported ({here} of them are here)")
 
 
+CITATION = (
+    "Cohen, Morrison, Dao. COVID-19 image data collection. arXiv:2003.11597, 2020; Cohen et al. COVID-19 "
+    "Image Data Collection: Prospective Predictions Are the Future. arXiv:2006.11988, 2020."
+)
+LICENCE = (
+    "each image its own (column license: Apache 2.0, CC BY 4.0, CC BY-NC-SA 4.0, ...; often none stated); "
+    "metadata.csv and scripts CC BY-NC-SA 4.0"
+)
 LAYOUT = Layout(
     name="covid-chestxray-dataset",
     title="COVID-19 Image Data Collection",
-    citation="Cohen, Morrison, Dao. COVID-19 image data collection. arXiv:2003.11597, 2020; Cohen et al. COVID-19 "
-    "Image Data Collection: Prospective Predictions Are the Future. arXiv:2006.11988, 2020.",
-    licence="each image its own (column license: Apache 2.0, CC BY 4.0, CC BY-NC-SA 4.0, ...; often none stated); "
-    "metadata.csv and scripts CC BY-NC-SA 4.0",
+    citation=CITATION,
+    licence=LICENCE,
     home="https://github.com/ieee8023/covid-chestxray-dataset",
     obtain="git clone https://github.com/ieee8023/covid-chestxray-dataset (free, no form); the CT volumes are a "
     "torrent that volumes/DOWNLOAD.md names.",
@@ -104,4 +111,13 @@ LAYOUT = Layout(
         "ARDS without COVID-19, tuberculosis and lipoid pneumonia are labelled 'other'.",
     ),
     read=read,
+    remote=(
+        github_zip(
+            "ieee8023/covid-chestxray-dataset",
+            "6a4242344473ccb5ed0d2148d8c7bfb1691e4ed8",
+            name="covid-chestxray-dataset.zip",
+            licence=LICENCE,
+            citation=CITATION,
+        ),
+    ),
 )

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
 
+from pneumoscope.io.fetch import github_zip
 from pneumoscope.io.layouts import metadata, tree
 from pneumoscope.io.layouts.layout import Entry, Layout, Listing
 
@@ -76,14 +77,20 @@ def _notes(entries: list[Entry]) -> tuple[str, ...]:
     return (*said, *metadata.counted(sum(n > 1 for n in names.values()), "images in two folders, so with two labels"))
 
 
+CITATION = (
+    "Ozturk, Talo, Yildirim, Baloglu, Yildirim, Acharya. Automated detection of COVID-19 cases using deep "
+    "neural networks with X-ray images. Computers in Biology and Medicine 121:103792, 2020. "
+    "doi:10.1016/j.compbiomed.2020.103792"
+)
+LICENCE = (
+    "none stated; COVID-19 images: each as in covid-chestxray-dataset; the others: NIH Clinical Center, free "
+    "use with attribution (from memory)"
+)
 LAYOUT = Layout(
     name="darkcovidnet",
     title="DarkCovidNet's X-ray image set",
-    citation="Ozturk, Talo, Yildirim, Baloglu, Yildirim, Acharya. Automated detection of COVID-19 cases using deep "
-    "neural networks with X-ray images. Computers in Biology and Medicine 121:103792, 2020. "
-    "doi:10.1016/j.compbiomed.2020.103792",
-    licence="none stated; COVID-19 images: each as in covid-chestxray-dataset; the others: NIH Clinical Center, free "
-    "use with attribution (from memory)",
+    citation=CITATION,
+    licence=LICENCE,
     home="https://github.com/muhammedtalo/COVID-19",
     obtain="git clone https://github.com/muhammedtalo/COVID-19 (free, no form), folder 'X-Ray Image DataSet'.",
     release="commit ee3e2cffc082 of the repository",
@@ -101,4 +108,13 @@ LAYOUT = Layout(
         "Several images of one patient are the rule: 164 of the NIH patients have 482 of the 1000 images.",
     ),
     read=read,
+    remote=(
+        github_zip(
+            "muhammedtalo/COVID-19",
+            "11f2ec7edd3a298b4a6081605ec7b458cc770fae",
+            name="darkcovidnet.zip",
+            licence=LICENCE,
+            citation=CITATION,
+        ),
+    ),
 )

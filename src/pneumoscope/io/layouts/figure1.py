@@ -10,6 +10,7 @@ import re
 from pathlib import Path, PurePosixPath
 
 from pneumoscope.errors import DataError
+from pneumoscope.io.fetch import github_zip
 from pneumoscope.io.layouts import metadata, tree
 from pneumoscope.io.layouts.layout import Layout, Listing
 
@@ -56,12 +57,16 @@ def read(root: Path) -> Listing:
     )
 
 
+CITATION = (
+    "Wang, Wong, Lin, Lee, McInnis, Chung et al. Figure 1 COVID-19 Chest X-ray Dataset Initiative, 2020. "
+    "https://github.com/agchung/Figure1-COVID-chestxray-dataset"
+)
+LICENCE = 'none stated; README: "intended to be used for research purposes only"'
 LAYOUT = Layout(
     name="figure1",
     title="Figure 1 COVID-19 Chest X-ray Dataset Initiative",
-    citation="Wang, Wong, Lin, Lee, McInnis, Chung et al. Figure 1 COVID-19 Chest X-ray Dataset Initiative, 2020. "
-    "https://github.com/agchung/Figure1-COVID-chestxray-dataset",
-    licence='none stated; README: "intended to be used for research purposes only"',
+    citation=CITATION,
+    licence=LICENCE,
     home="https://github.com/agchung/Figure1-COVID-chestxray-dataset",
     obtain="git clone https://github.com/agchung/Figure1-COVID-chestxray-dataset (free, no form).",
     release="metadata.csv of commit 95bb569e55f4: 55 rows",
@@ -76,4 +81,13 @@ LAYOUT = Layout(
         "the ids do not say so.",
     ),
     read=read,
+    remote=(
+        github_zip(
+            "agchung/Figure1-COVID-chestxray-dataset",
+            "95bb569e55f4110d3b734c0f355340e04e16989a",
+            name="figure1.zip",
+            licence=LICENCE,
+            citation=CITATION,
+        ),
+    ),
 )

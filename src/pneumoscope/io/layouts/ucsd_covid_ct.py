@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from pneumoscope.errors import DataError
+from pneumoscope.io.fetch import github_zip
 from pneumoscope.io.layouts.layout import Entry, Layout, Listing
 from pneumoscope.io.layouts.tree import below, compare, home, images, in_several_parts, is_plain, table, text
 from pneumoscope.io.xlsx import tables
@@ -184,13 +185,13 @@ def _warnings(entries: tuple[Entry, ...]) -> list[str]:
     return notes
 
 
+CITATION = "Zhao J, Zhang Y, He X, Xie P. COVID-CT-Dataset: a CT scan dataset about COVID-19. arXiv:2003.13865, 2020"
+LICENCE = "All copyrights of the data belong to the authors and publishers of the papers that the images are from"
 LAYOUT = Layout(
     name="ucsd-covid-ct",
     title="COVID-CT-Dataset (UCSD-AI4H)",
-    citation=(
-        "Zhao J, Zhang Y, He X, Xie P. COVID-CT-Dataset: a CT scan dataset about COVID-19. arXiv:2003.13865, 2020"
-    ),
-    licence="All copyrights of the data belong to the authors and publishers of the papers that the images are from",
+    citation=CITATION,
+    licence=LICENCE,
     home="https://github.com/UCSD-AI4H/COVID-CT",
     obtain="Clone the repository and unpack Images-processed/CT_COVID.zip and CT_NonCOVID.zip where they lie.",
     release="the repository's release with official parts: train 191 + 234, val 60 + 58, test 98 + 105",
@@ -206,4 +207,14 @@ LAYOUT = Layout(
         "Data-split of other carriers may be another split, or have other line ends.",
     ),
     read=read,
+    remote=(
+        github_zip(
+            "UCSD-AI4H/COVID-CT",
+            "0c83254a43230de176489a9b4e3ac12e23b0df53",
+            name="ucsd-covid-ct.zip",
+            licence=LICENCE,
+            citation=CITATION,
+            inner=("Images-processed/CT_COVID.zip", "Images-processed/CT_NonCOVID.zip"),
+        ),
+    ),
 )
