@@ -28,7 +28,7 @@ def keras_python(work: Path) -> str:
     folder = work / "keras-env"
     python, whole = folder / "bin" / "python", folder / "whole"
     if not whole.exists():
-        venv.create(folder, with_pip=True, clear=True)
+        venv.create(folder, with_pip=True, clear=True, symlinks=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", *KERAS], check=True)
         whole.touch()
     return str(python)

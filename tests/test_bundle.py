@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import zipfile
@@ -11,8 +12,10 @@ import pytest
 
 from pneumoscope import api
 from pneumoscope import bundle as bundles
+from pneumoscope.core.resolve import resolve
 from pneumoscope.core.serial import digest, to_json
-from pneumoscope.errors import BundleError, IntegrityError, PneumoscopeError, UsageError
+from pneumoscope.errors import BundleError, IntegrityError, PneumoscopeError, RecipeError, UsageError
+from pneumoscope.recipes import find
 
 FILES = ("bundle.json", "graph.onnx", "weights.safetensors", "README.md", "check/input.png", "check/expected.json")
 
@@ -126,3 +129,11 @@ def test_the_facts_come_back(tiny_bundle: Path) -> None:
 def test_the_built_in_bundle_is_whole_and_answers_as_where_it_was_made() -> None:
     assert "phantom" in bundles.builtin_names()
     assert api.verify("phantom") < 1e-3
+
+
+def test_a_bundle_for_x_rays_alone_needs_no_step_that_takes_hounsfield_units() -> None:
+    """Basu 2020 has none; where CT is taken, too, one must be there."""
+    recipe = resolve(find("basu2020")[0])
+    bundles._check_prep(recipe)
+    with pytest.raises(RecipeError, match=r"found HU left\. Add a window step"):
+        bundles._check_prep(dataclasses.replace(recipe, modalities=("xray", "ct")))

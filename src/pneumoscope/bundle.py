@@ -304,13 +304,15 @@ def _facts(name: str, data: bytes) -> Facts:
 
 
 def _check_prep(recipe: Recipe) -> None:
-    """Prepare two empty images, so that steps and arguments that do not fit are found before any user's image."""
+    """Prepare an empty image of each kind that the recipe takes: what does not fit is found before any user's image."""
     import numpy as np
 
     from pneumoscope.core.image import Image2D
     from pneumoscope.prep import pipeline
 
     pipeline.input_size(recipe)
+    if "ct" not in recipe.modalities:
+        return
     slice_ = Image2D(pixels=np.zeros((64, 64), np.float32), unit="HU")
     try:
         with np.errstate(over="raise", invalid="raise"):

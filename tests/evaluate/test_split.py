@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+import time
 from typing import Literal
 
 import numpy as np
@@ -15,9 +16,10 @@ from hypothesis import strategies as st
 
 from pneumoscope.core.dataset import ClassSet, Dataset, Fold, Sample, Split
 from pneumoscope.core.recipe import Protocol
+from pneumoscope.core.role import Role
 from pneumoscope.core.serial import from_json, to_json
 from pneumoscope.errors import DataError, RecipeError
-from pneumoscope.evaluate.split import final_split, make_split
+from pneumoscope.evaluate.split import final_split, make_split, role_split
 
 CLASSES = ClassSet(names=("covid", "normal"), positive="covid")
 PARTS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
@@ -174,3 +176,76 @@ def test_json_round_trip() -> None:
 def test_importing_loads_no_scikit_learn() -> None:
     code = "import sys, pneumoscope.evaluate.split; sys.exit('sklearn' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- another role than main: what validates, of how many files ----------------------------------------------------
+
+
+def role(validation: int) -> Role:
+    return Role(name="source", validation=validation)
+
+
+@settings(max_examples=60)
+@given(
+    patients=st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)).filter(any), min_size=4, max_size=30),
+    validation=st.integers(2, 24),
+    unit=st.sampled_from(["group", "image"]),
+    seed=st.integers(0, 1000),
+)
+def test_a_roles_validation_part_is_balanced_and_apart(
+    patients: list[tuple[int, int]], validation: int, unit: Literal["group", "image"], seed: int
+) -> None:
+    """Patients with files of both classes, as NIH's are."""
+    samples = tuple(
+        Sample(file=f"{i}-{label}-{j}.png", label=label, group=f"g{i}")
+        for i, counts in enumerate(patients)
+        for label, n in zip(CLASSES.names, counts, strict=True)
+        for j in range(n)
+    )
+    data = Dataset(root=".", samples=samples, classes=CLASSES)
+    each = validation // 2
+    try:
+        fold = role_split(data, role(validation), protocol(unit=unit, seed=seed))
+    except DataError:
+        # of files, too few is all that can be wrong
+        assert unit == "group" or min(data.counts().values()) <= each
+        return
+    of = {s.file: s for s in data.samples}
+    assert fold.test == ()
+    assert all(sum(of[f].label == name for f in fold.val) == each for name in CLASSES.names)
+    assert {of[f].label for f in fold.train} == set(CLASSES.names)
+    assert set(fold.train) | set(fold.val) <= set(of)
+    if unit == "group":
+        assert not {of[f].group for f in fold.train} & {of[f].group for f in fold.val}
+        left = {of[f].group for f in set(of) - set(fold.train) - set(fold.val)}
+        assert left <= {of[f].group for f in fold.val}  # only files of its patients are in neither part
+    else:
+        assert len(fold.train) + len(fold.val) == len(data)
+    turned = Dataset(root=".", samples=tuple(reversed(samples)), classes=CLASSES)
+    assert role_split(turned, role(validation), protocol(unit=unit, seed=seed)) == fold
+
+
+def test_a_roles_validation_part_that_is_too_large_says_one_that_fits() -> None:
+    data = dataset({"covid": [1] * 10, "normal": [1] * 40})
+    with pytest.raises(DataError, match=r"\(10 covid, 40 normal\).*--set roles\.source\.validation=4") as caught:
+        role_split(data, role(20), protocol())
+    assert "found too few" in str(caught.value)
+    assert len(role_split(data, role(4), protocol()).val) == 4
+
+
+def test_without_a_number_a_role_is_parted_as_the_final_fit_is() -> None:
+    data = dataset({"covid": [2] * 10, "normal": [2] * 10})
+    fold, final = role_split(data, role(0), protocol(val=0.2)), final_split(data, protocol(val=0.2))
+    of = {s.file: s.group for s in data.samples}
+    assert {of[f] for f in fold.val} == set(final.val)
+    assert {of[f] for f in fold.train} == set(final.train)
+    assert len(fold.val) + len(fold.train) == len(data)
+
+
+def test_a_role_of_a_hundred_thousand_files_is_parted_in_seconds() -> None:
+    """NIH has 112,120; what looks at each file once for each file takes minutes."""
+    data = dataset({"covid": [4] * 10_000, "normal": [4] * 15_000})
+    start = time.perf_counter()
+    fold = role_split(data, role(20_000), protocol())
+    assert time.perf_counter() - start < 20
+    assert len(fold.val) == 20_000

@@ -99,12 +99,12 @@ def test_a_mapping_goes_before_a_class_of_the_same_name(tmp_path: Path) -> None:
 )
 def test_a_wrong_mapping_is_a_usage_error(tmp_path: Path, mapping: Mapping[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        check_mapping([folder(tmp_path)], CLASSES, mapping)
+        check_mapping([folder(tmp_path)], CLASSES.names, mapping)
 
 
 def test_a_label_may_occur_in_one_of_several_folders(tmp_path: Path) -> None:
     two = [folder(tmp_path / "one"), folder(tmp_path / "two", GOOD.replace("non-covid", "normal"))]
-    check_mapping(two, CLASSES, {"normal": "non-covid"})
+    check_mapping(two, CLASSES.names, {"normal": "non-covid"})
 
 
 def test_a_class_without_files_can_be_read_but_not_learned_from(tmp_path: Path) -> None:

@@ -9,29 +9,44 @@ import json
 from pathlib import Path
 
 import pytest
-from fixtures_trained import MAPPING
+from fixtures_trained import MAPPING, write_roles
 
 from pneumoscope import api
 from pneumoscope.core.resolve import resolve
+from pneumoscope.errors import LeakError
 from pneumoscope.recipes import recipes
 
-# the smallest network of each recipe, so that this stays a matter of seconds
-SMALLEST = {"szalay2021": "mobilenetv2"}
+# the smallest network of each recipe, or the one with most of its own parts, so that this stays a matter of seconds
+SMALLEST = {"szalay2021": "mobilenetv2", "berrimi2021": "new-densenet"}
+LAYERS = {"mobilenetv2": "net.blocks.2", "cnn12": "features.7"}
+# for a network that takes minutes; its own is built in the recipe's test
+QUICKER = {"densenet121": "mobilenetv2"}
 
 
 def tiny(name: str, variant: str | None) -> dict[str, str]:
     recipe = resolve(recipes().resolve(name), variant=variant)
     values = {f"stages.{s.name}.epochs": "1" for s in recipe.stages}
     values |= {f"stages.{s.name}.init": "random" for s in recipe.stages if s.init == "imagenet"}
+    values |= {f"roles.{r.name}.validation": "4" for r in recipe.roles if r.validation}
+    values |= {f"stages.{s.name}.net": QUICKER[s.net] for s in recipe.stages if s.net in QUICKER}
     return values | {"prep.resize.size": "64", "protocols.honest.folds": "2"}
+
+
+def data_of(name: str, tiny_data: Path, folder: Path) -> tuple[list[str | Path], dict[str, str]]:
+    """What is given for --data, and for --map."""
+    if len(recipes().resolve(name).roles) > 1:
+        return write_roles(folder), {}
+    return [tiny_data], MAPPING if name == "szalay2021" else {}
 
 
 @pytest.mark.parametrize("name", list(recipes()))
 def test_it_goes_the_whole_way(name: str, tiny_data: Path, xray_png: Path, tmp_path: Path) -> None:
     variant = SMALLEST.get(name)
+    last = resolve(recipes().resolve(name), variant=variant).stages[-1]
     asked = f"{name}:{variant}" if variant else name
     run = tmp_path / "run"
-    (evaluation,) = api.train(asked, [tiny_data], out=run, mapping=MAPPING, overrides=tiny(name, variant))
+    data, mapping = data_of(name, tiny_data, tmp_path / "roles")
+    (evaluation,) = api.train(asked, data, out=run, mapping=mapping, overrides=tiny(name, variant))
     assert 0 <= evaluation.metrics["accuracy"].value <= 1  # type: ignore[union-attr]
     bundle = str(run / "bundle")
     assert api.verify(bundle) < 1e-3
@@ -39,8 +54,15 @@ def test_it_goes_the_whole_way(name: str, tiny_data: Path, xray_png: Path, tmp_p
     assert prediction.accepted
     assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert set(prediction.probabilities) == set(recipes().resolve(name).classes.names)
-    explained = api.explain(bundle, xray_png, out=tmp_path / "explained", layer="net.blocks.2")
+    explained = api.explain(bundle, xray_png, out=tmp_path / "explained", layer=LAYERS[QUICKER.get(last.net, last.net)])
     assert Path(explained.outputs["overlay"]).is_file()
+    # the graph's own map is of the last feature map, which may be the head's
+    explains = json.loads((run / "bundle" / "bundle.json").read_text())["explains"]
+    assert explains == ("head.maps" if last.head.convolution else "features")
+    for role, folder in (str(d).split("=") for d in data if "=" in str(d)):
+        assert (run / f"role_{role}" / "split.json").is_file()
+        with pytest.raises(LeakError, match="expected images that the bundle has not seen"):
+            api.evaluate(bundle, [folder], out=tmp_path / "seen")
     for report in (run / "report.html", tmp_path / "screened" / "report.html"):
         assert asked in report.read_text()
     assert json.loads((run / "bundle" / "bundle.json").read_text())["recipe"]["variant"] == variant

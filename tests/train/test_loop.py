@@ -101,6 +101,40 @@ def test_a_resumed_fit_ends_as_one_that_was_not_stopped(
     assert [e.val_loss for e in resumed_way.history] == [e.val_loss for e in whole_way.history]
 
 
+@pytest.mark.parametrize("optim", [Optim(name="adam", lr=0.02), Optim(name="sgd", lr=0.1, momentum=0.9)])
+def test_a_resumed_fit_of_convolutions_ends_as_one_that_was_not_stopped(
+    optim: Optim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights lie channels-last in memory, the checkpoint's do not; a fused step goes by the place in memory."""
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    images = torch.rand(24, 3, 6, 6, generator=torch.Generator().manual_seed(0))
+    images = images.contiguous(memory_format=torch.channels_last)
+
+    def convolving() -> loop.Task:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3), nn.Flatten(), nn.Linear(16, 1))
+        stage = dataclasses.replace(STAGE, optim=optim, epochs=4)
+        return dataclasses.replace(
+            task(stage),
+            model=model.to(memory_format=torch.channels_last),
+            take=lambda at: images[torch.from_numpy(at)],
+            labels=(images[:, 0].mean(dim=(1, 2)) > 0.5).long(),
+            train=np.arange(16),
+            val=np.arange(16, 24),
+        )
+
+    whole, _ = loop.fit(convolving(), tmp_path / "whole", silent, "fit")
+
+    def stop(what: str, done: int, total: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.fit(convolving(), tmp_path / "parts", stop, "fit")
+    resumed, _ = loop.fit(convolving(), tmp_path / "parts", silent, "fit")
+    assert all(torch.equal(whole[k], resumed[k]) for k in whole)
+
+
 @pytest.mark.parametrize("monitor", ["val_loss", "val_balanced_accuracy", "val_accuracy"])
 def test_the_best_weights_by_the_monitor_are_kept(monitor: str, tmp_path: Path) -> None:
     """A rate so high that later epochs are worse: what is kept must be the best epoch, measured again."""

@@ -211,6 +211,9 @@ def test_both_protocols_stand_side_by_side(tiny_data: Path, tmp_path: Path) -> N
     assert honest.shared_patients == 0
     assert paper.shared_patients > 0
     assert (out / "honest" / "bundle" / "bundle.json").exists()
+    assert not (out / "paper" / "bundle").exists()  # of both, the paper's way is there to be measured
+    assert not (out / "paper" / "final").exists()
+    assert (out / "paper" / "evaluation.json").exists()
     report = (out / "report.html").read_text()
     assert "honest" in report
     assert "paper" in report

@@ -37,11 +37,11 @@ def dataset(tiny_data: Path) -> Dataset:
 
 
 def bench(dataset: Dataset, recipe: Recipe, tmp_path: Path) -> Bench:
-    images, _ = prepare(dataset, recipe, tmp_path / "prepared", silent)
     return Bench(
         recipe=recipe,
-        dataset=dataset,
-        images=images,
+        data={"main": prepare(dataset, recipe, tmp_path / "prepared", silent)},
+        parts={},
+        out=tmp_path,
         cache=tmp_path / "cache",
         weights_dir=None,
         progress=silent,
@@ -78,7 +78,7 @@ def test_cached_features_answer_as_the_whole_network_does(dataset: Dataset, tmp_
     net, _ = fit_stages(made, list(range(16)), list(range(16, 24)), tmp_path / "fit", fold=0, what="fit")
     positions = [3, 1, 20]
     with torch.inference_mode():
-        expected = probabilities(net(made.take(np.array(positions))), dataset.classes)
+        expected = probabilities(net(made.main.take(np.array(positions))), dataset.classes)
     np.testing.assert_allclose(predict(made, net, positions), expected.numpy(), atol=1e-5)
 
 

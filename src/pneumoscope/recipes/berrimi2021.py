@@ -202,6 +202,7 @@ RECIPE = Recipe(
     deviations=(
         "InceptionV3 is Keras's (timm's with Keras's pooling); its ImageNet weights are of 299 x 299, and the paper "
         "feeds 224 x 224.",
+        "InceptionV3's BatchNorms learn a scale, too; Keras's have none.",
         "While all layers learn, BatchNorm uses each batch's statistics, as Keras does where a layer is trainable.",
         (
             "New layers start as torch's do (weights and biases uniform, of bound 1/sqrt(inputs)), not as Keras's "

@@ -133,6 +133,7 @@ RECIPE = Recipe(
         "cnn:prep.resize.size": "assumed: unstated",
         "cnn:stages.head.net": "section 4: 'our self-designed simple and basic CNN'; its layers unstated, so assumed",
         "cnn:stages.head.head.pooling": "assumed: its layers are unstated",
+        "cnn:stages.head.head.convolution": "assumed: its layers are unstated",
         "cnn:stages.head.head.hidden": "assumed: its layers are unstated; those of the compared networks' head",
         "cnn:stages.head.init": "section 4: made before 'the next step', 'a pre-trained network'",
         "cnn:stages.head.trainable": "assumed: a network that starts from random weights learns all of them",

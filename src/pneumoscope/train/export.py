@@ -141,7 +141,7 @@ def write_bundle(
         recipe=recipe,
         threshold=threshold,
         precisions=check_precisions(graph, net, images, threshold),
-        explains="features",
+        explains="features" if net.head.convolution is None else "head.maps",
         evaluation=evaluation,
         data=_data_card(datasets[MAIN]),
         before={role: _data_card(dataset) for role, dataset in datasets.items() if role != MAIN},

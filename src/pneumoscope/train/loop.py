@@ -63,6 +63,7 @@ def fit(task: Task, checkpoint: Path, progress: Progress, what: str) -> tuple[di
         overlay(model, state)
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": optim_state, "param_groups": groups})
+        _lay_out(optimizer)
     saved = time.monotonic()
     for epoch in range(len(how_far.history), stage.epochs):
         measured = _epoch(task, optimizer, epoch)
@@ -204,6 +205,14 @@ def _optimizer(optim: Optim, parameters: list[nn.Parameter]) -> torch.optim.Opti
     return torch.optim.SGD(
         parameters, lr=optim.lr, momentum=optim.momentum, weight_decay=optim.weight_decay, fused=True
     )
+
+
+def _lay_out(optimizer: torch.optim.Optimizer) -> None:
+    """Give each state tensor its parameter's memory layout: a fused step pairs the two by place in memory."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if value is not None and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def _chunks(positions: np.ndarray, size: int, at_least: int = 1) -> list[np.ndarray]:
