@@ -293,7 +293,8 @@ def evaluate(
         ungrouped=ungrouped,
         say=say,
     )
-    seen = [s.file for s in dataset.samples if s.digest[:16] in facts.seen]
+    known = facts.seen
+    seen = [s.file for s in dataset.samples if s.digest[:16] in known]
     if seen:
         raise LeakError(
             f"--data: expected images that the bundle has not seen, found {len(seen)} of {len(dataset)} among those it "

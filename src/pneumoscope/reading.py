@@ -105,19 +105,24 @@ def read_data(
         say(f"identical files of one patient: {', '.join(files)}")
     if copies:
         warnings.append(f"{len(copies)} file(s) stand more than once within one patient; each copy counts.")
-    if dataset.left_out:
-        left = ", ".join(f"{n} '{label}'" for label, n in dataset.left_out.items())
-        why = (
-            "no class stands for their label, or they are of another modality"
-            if drawn is None
-            else "they were not drawn"
-        )
-        warnings.append(f"Left out, since {why}: {left}.")
-    if not dataset.grouped:
-        warnings.append("No patient ids (--ungrouped): a patient with several images may stand on both sides.")
+    warnings += _absent(dataset, role, None if drawn is None else [len(drawn[root]) for root in roots])
     for warning in warnings:
         say(warning)
     return dataset, tuple(warnings)
+
+
+def _absent(dataset: Dataset, role: Role | None, drawn: Sequence[int] | None) -> list[str]:
+    """What is not in a dataset. drawn: files of each folder; None where labels, and no draw, say which are taken."""
+    of = "" if role is None or role.name == MAIN else f"role {role.name}: "
+    idle = [str(i + 1) for i, n in enumerate(drawn or ()) if not n]
+    found = [f"{of}Nothing was drawn from folder {', '.join(idle)} of {len(drawn or ())}."] if idle else []
+    if dataset.left_out:
+        left = ", ".join(f"{n} '{label}'" for label, n in dataset.left_out.items())
+        labels = "no class stands for their label, or they are of another modality"
+        found.append(f"{of}Left out, since {labels if drawn is None else 'they were not drawn'}: {left}.")
+    if not dataset.grouped:
+        found.append(f"{of}No patient ids (--ungrouped): a patient with several images may stand on both sides.")
+    return found
 
 
 def _check_apart(dataset: Dataset, others: Mapping[str, Dataset], role: str) -> None:

@@ -10,11 +10,15 @@ from pneumoscope.errors import UsageError
 
 T = TypeVar("T")
 
+MOST = 40  # known names that are listed; a network has hundreds of layers
+
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """`Did you mean 'x'?` for a near miss, else the known names."""
+    """`Did you mean 'x'?` for a near miss, else the known names, the first `MOST` of them."""
     near = difflib.get_close_matches(name, known, n=1)
-    return f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(sorted(known))}."
+    names = sorted(set(known))
+    more = f", ... ({len(names)} in all)" if len(names) > MOST else ""
+    return f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(names[:MOST])}{more}."
 
 
 class Registry(Generic[T]):

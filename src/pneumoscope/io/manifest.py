@@ -97,6 +97,7 @@ def candidates(root: Path, modalities: Sequence[str] = ()) -> list[Candidate]:
         DataError: no labels.csv, or one that does not hold together.
     """
     rows = _read(_folder(root))
+    _check_patients(rows)  # of all rows: those of one patient may be drawn for two roles
     return [
         Candidate(
             root,

@@ -67,7 +67,7 @@ def _training_data(facts: Facts) -> str:
         f"Digest of the data: `{_code(data.dataset)}`.",
     ]
     if data.left_out:
-        found.insert(2, f"Left out, since no class stands for the label: {_plain(words.counts(data.left_out))}.")
+        found.insert(2, f"Left out, by label: {_plain(words.counts(data.left_out))}.")
     for told, card in zip(words.learned_before(facts), facts.before.values(), strict=True):
         sources = _plain(", ".join(card.sources)) or "not named"
         found.append(f"{_plain(told)} Sources: {sources}. Digest of that data: `{_code(card.dataset)}`.")
