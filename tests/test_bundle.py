@@ -17,7 +17,15 @@ from pneumoscope.core.serial import digest, to_json
 from pneumoscope.errors import BundleError, IntegrityError, PneumoscopeError, RecipeError, UsageError
 from pneumoscope.recipes import find
 
-FILES = ("bundle.json", "graph.onnx", "weights.safetensors", "README.md", "check/input.png", "check/expected.json")
+FILES = (
+    "bundle.json",
+    "graph.onnx",
+    "seen.txt",
+    "weights.safetensors",
+    "README.md",
+    "check/input.png",
+    "check/expected.json",
+)
 
 
 def zipped(folder: Path, path: Path, top: str = "") -> Path:
@@ -30,14 +38,15 @@ def zipped(folder: Path, path: Path, top: str = "") -> Path:
 
 def test_a_bundle_holds_what_the_design_says(tiny_bundle: Path) -> None:
     assert {p.relative_to(tiny_bundle).as_posix() for p in tiny_bundle.rglob("*") if p.is_file()} == set(FILES)
-    facts = bundles.load(str(tiny_bundle)).facts
+    loaded = bundles.load(str(tiny_bundle))
+    facts = loaded.facts
     assert facts.recipe.title == "szalay2021:cnn"
     assert facts.threshold == 0.5
     assert facts.precisions["fp32"].validated
     assert facts.precisions["fp32"].largest_difference <= 1e-4
     assert facts.evaluation is not None
     assert any("synthetic" in limit for limit in facts.limits)
-    assert len(facts.data.seen) == facts.data.n_images
+    assert len(loaded.seen()) == facts.data.n_images
 
 
 def test_a_folder_and_its_zip_are_one_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
@@ -88,7 +97,7 @@ def test_a_check_that_gives_another_answer_fails(tiny_bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "error", "says"),
     [
-        ({"format": 99}, BundleError, "expected bundle format 1, found 99"),
+        ({"format": 99}, BundleError, "expected bundle format 2, found 99"),
         ({"threshold": 0.1}, IntegrityError, "found it changed"),
     ],
 )

@@ -190,7 +190,17 @@ def train(
     wanted = ("honest", "paper") if protocol == "both" else (protocol,)
     resolved = resolve_all(found, variant=variant, protocols=wanted, overrides=overrides)
     _needs_training_extra("training")
-    if len(resolved) > 1 and out.is_dir() and {p.name for p in out.iterdir()} - {"honest", "paper", "report.html"}:
+    if (
+        len(resolved) > 1
+        and out.is_dir()
+        and {p.name for p in out.iterdir()}
+        - {
+            "honest",
+            "paper",
+            "cache",
+            "report.html",
+        }
+    ):
         raise UsageError(f"--out: expected a new or empty folder or a run to resume, found other files in '{out}'.")
     from pneumoscope import reading
 
@@ -200,7 +210,9 @@ def train(
         folder = out / one.protocol.name if len(resolved) > 1 else out
         # a bundle comes of the honest run: of both, the paper's way is there to be measured
         export = len(resolved) == 1 or one.protocol.name == "honest"
-        evaluation, galleries = _run(one, datasets, folder, weights_dir, progress, warnings, export=export)
+        evaluation, galleries = _run(
+            one, datasets, folder, weights_dir, progress, warnings, prepared=out / "cache", export=export
+        )
         evaluations.append(evaluation)
         pictures.append(galleries)
     if len(resolved) > 1:
@@ -217,6 +229,7 @@ def _run(
     progress: Progress,
     warnings: tuple[str, ...],
     *,
+    prepared: Path,
     export: bool,
 ) -> tuple[Evaluation, tuple[Gallery, ...]]:
     from platformdirs import user_cache_path
@@ -236,6 +249,7 @@ def _run(
         card=model_card,
         kept_memory=kept,
         progress=progress,
+        prepared=prepared,
         warnings=warnings,
         export=export,
     )
@@ -293,7 +307,7 @@ def evaluate(
         ungrouped=ungrouped,
         say=say,
     )
-    known = facts.seen
+    known = loaded.seen()
     seen = [s.file for s in dataset.samples if s.digest[:16] in known]
     if seen:
         raise LeakError(

@@ -22,10 +22,11 @@ from pneumoscope.core.result import Evaluation
 from pneumoscope.core.serial import Mismatch, digest, from_json, parse_json, to_json
 from pneumoscope.errors import BundleError, IntegrityError
 
-FORMAT = 1
+FORMAT = 2
 FACTS = "bundle.json"
 GRAPH = "graph.onnx"
 WEIGHTS = "weights.safetensors"
+SEEN = "seen.txt"  # the first 16 hex digits of the SHA-256 of every file that anything of it was trained on
 CARD = "README.md"
 CHECK_INPUT = "check/input.png"
 CHECK_EXPECTED = "check/expected.json"
@@ -38,8 +39,7 @@ class DataCard:
     """What a bundle was trained on.
 
     counts: class -> images. modalities: "xray", "ct" or "not stated" -> images, by the manifest's views. sources: as
-    the manifest's `source` column names them. seen: the first 16 hex digits of each training file's SHA-256, so that an
-    evaluation on the same files is noticed; they say nothing of a patient.
+    the manifest's `source` column names them.
     """
 
     n_images: int
@@ -49,7 +49,6 @@ class DataCard:
     modalities: Mapping[str, int]
     sources: tuple[str, ...]
     dataset: str
-    seen: tuple[str, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -111,11 +110,6 @@ class Facts:
     files: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
 
-    @property
-    def seen(self) -> set[str]:
-        """The first 16 hex digits of the SHA-256 of every file that anything of the bundle was trained on."""
-        return {digest for card in (self.data, *self.before.values()) for digest in card.seen}
-
     def __post_init__(self) -> None:
         # the next number above 1 is what a rule that calls none positive fits; see evaluate.decide
         if self.threshold is not None and not 0 <= self.threshold <= math.nextafter(1, 2):
@@ -138,6 +132,14 @@ class Bundle:
     path: str
     facts: Facts
     members: Mapping[str, bytes | Path]
+
+    def seen(self) -> set[str]:
+        """The first 16 hex digits of the SHA-256 of every file that it learned from; they say nothing of a patient.
+
+        Raises:
+            BundleError, IntegrityError: see `read`.
+        """
+        return set(self.read(SEEN).decode("ascii", "replace").split())
 
     def read(self, name: str) -> bytes:
         """The bytes of one file, after its hash is checked.

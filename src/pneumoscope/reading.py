@@ -5,7 +5,7 @@ Belongs to the api's layer; a file of its own so that neither grows long.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pneumoscope.audit.leaks import check_leaks
@@ -24,8 +24,8 @@ def read_roles(
 ) -> tuple[dict[str, Dataset], tuple[str, ...]]:
     """The datasets of a recipe's roles, main first, and what a report must say about them.
 
-    data: folders, or "ROLE=FOLDER". mapping: label -> class of whichever role has it. No patient stands in two roles:
-    main comes first, and the others leave its patients out.
+    data: folders, or "ROLE=FOLDER". mapping: label -> class, in every role that has the class. No patient stands in two
+    roles: main comes first, and the others leave its patients out.
 
     Raises:
         UsageError: a role without data, or a mapping to a class of no role.
@@ -40,7 +40,6 @@ def read_roles(
     for role in sorted(recipe.roles, key=lambda role: role.name != MAIN):
         classes = recipe.classes_of(role.name)
         own = {label: name for label, name in mapping.items() if name in classes.names}
-        taken = {sample.group for dataset in found.values() for sample in dataset.samples}
         dataset, said = read_data(
             folders[role.name],
             classes,
@@ -49,8 +48,7 @@ def read_roles(
             ungrouped=ungrouped,
             say=say,
             role=role,
-            taken=taken,
-            seed=recipe.protocol.seed,
+            others=tuple(found.values()),
         )
         manifest.check_complete(dataset)
         _check_apart(dataset, found, role.name)
@@ -68,13 +66,12 @@ def read_data(
     ungrouped: bool = False,
     say: Say = lambda text: None,
     role: Role | None = None,
-    taken: Collection[str] = (),
-    seed: int = 0,
+    others: Sequence[Dataset] = (),
 ) -> tuple[Dataset, tuple[str, ...]]:
     """One or several labelled folders as one dataset, its leaks looked for, and what a report must say about it.
 
     mapping: label -> class, checked already. role: how it is assembled; None takes every file whose label is a class.
-    taken: groups of other roles, left out. seed: of the draws.
+    others: what stands in other roles already; its patients and files are left out.
     say: told the same, and which files are copies.
 
     Raises:
@@ -85,7 +82,7 @@ def read_data(
     drawn: Mapping[Path, Mapping[int, str]] | None = None
     if role is not None and (role.draws or role.name != MAIN):
         drawn = draw.draw(
-            roots, role, classes, mapping=mapping, modalities=modalities, taken=taken, seed=seed, say=warnings.append
+            roots, role, classes, mapping=mapping, modalities=modalities, others=others, say=warnings.append
         )
     sets = [
         manifest.read_dataset(

@@ -39,11 +39,13 @@ def drawing(**changed: Any) -> Draw:
         ({"sources": ("nih",)}, ("Mass",), "nih", True),
         ({"sources": ("nih",)}, ("Mass",), "kermany", False),
         ({"sources": ("nih",)}, ("Mass",), "", False),
+        ({"without_views": ("L", "lateral")}, ("Mass",), "", True),
+        ({"without_views": ("L", "pa")}, ("Mass",), "", False),
         ({}, ("Massive",), "", False),  # whole findings, not parts of words
     ],
 )
 def test_what_a_draw_takes(changed: dict[str, Any], findings: tuple[str, ...], source: str, taken: bool) -> None:
-    assert drawing(**changed).takes(findings, source) is taken
+    assert drawing(**changed).takes(findings, source, "PA") is taken
 
 
 names = st.lists(st.sampled_from(["Mass", "Edema", "Hernia", "Pneumonia"]), max_size=4, unique=True)
@@ -51,10 +53,10 @@ names = st.lists(st.sampled_from(["Mass", "Edema", "Hernia", "Pneumonia"]), max_
 
 @given(names, st.lists(st.sampled_from(["Mass", "Edema"]), min_size=1, unique=True))
 def test_only_is_narrower_than_any(found: list[str], wanted: list[str]) -> None:
-    only = drawing(findings=tuple(wanted), match="only").takes(found, "")
+    only = drawing(findings=tuple(wanted), match="only").takes(found, "", "")
     assert only == (bool(found) and set(found) <= set(wanted))
     if only:
-        assert drawing(findings=tuple(wanted)).takes(found, "")
+        assert drawing(findings=tuple(wanted)).takes(found, "", "")
 
 
 @pytest.mark.parametrize("changed", [{"count": -1}, {"findings": ()}])

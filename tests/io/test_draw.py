@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pneumoscope.core.dataset import ClassSet
+from pneumoscope.core.dataset import ClassSet, Dataset, Sample
 from pneumoscope.core.role import Draw, Role
 from pneumoscope.core.study import pseudonym
 from pneumoscope.errors import DataError
@@ -29,10 +29,16 @@ def folder(root: Path, rows: list[tuple[str, str]], *, more: str = "", of: str =
     return root
 
 
+def other(root: Path, *, group: str, file: str = "elsewhere.png") -> Dataset:
+    """What stands in another role: one file of one patient."""
+    return Dataset(root=str(root), samples=(Sample(file=file, label="well", group=group),), classes=CLASSES)
+
+
 def drawn(roots: list[Path], *draws: Draw, **changed: Any) -> dict[tuple[str, int], str]:
     """(folder's name, number of the row) -> class."""
-    options: dict[str, Any] = {"mapping": {}, "modalities": (), "taken": (), "seed": 0, "say": lambda text: None}
-    found = draw(roots, Role(name="main", draws=draws), CLASSES, **(options | changed))
+    options: dict[str, Any] = {"mapping": {}, "modalities": (), "others": (), "say": lambda text: None}
+    role = Role(name="main", draws=draws, seed=changed.pop("seed", 0))
+    found = draw(roots, role, CLASSES, **(options | changed))
     return {(root.name, line - 2): label for root, lines in found.items() for line, label in lines.items()}
 
 
@@ -85,9 +91,21 @@ def test_patients_of_another_role_are_left_out_with_all_their_files(tmp_path: Pa
     said: list[str] = []
     more = "again.png,disease,p1,Mass\nmapped.png,ill,p1,"
     root = folder(tmp_path / "a", [("disease", "Mass")] * 3, more=more)
-    found = drawn([root], SICK, taken={pseudonym("p1")}, mapping={"ill": "sick"}, say=said.append)
+    found = drawn([root], SICK, others=[other(root, group=pseudonym("p1"))], mapping={"ill": "sick"}, say=said.append)
     assert set(found) == {("a", 0), ("a", 2)}
     assert said[0] == "role main: 3 files are of patients of another role, and left out."
+
+
+def test_files_without_patients_stand_in_one_role_only(tmp_path: Path) -> None:
+    lines = "\n".join(["file,label,findings", *(f"{i}.png,disease,Mass" for i in range(3))])
+    (tmp_path / "labels.csv").write_text(lines + "\n")
+    found = drawn([tmp_path], SICK, others=[other(tmp_path, group="f1", file="1.png")])
+    assert {number for _, number in found} == {0, 2}
+
+
+def test_the_order_of_the_folders_does_not_change_what_is_drawn(tmp_path: Path) -> None:
+    roots = [folder(tmp_path / name, [("disease", "Mass")] * 9, of=name) for name in ("a", "b")]
+    assert drawn(roots, SICK) == drawn(roots[::-1], SICK)
 
 
 def test_without_draws_every_label_that_is_a_class_is_taken(tmp_path: Path) -> None:

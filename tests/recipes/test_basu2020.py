@@ -218,7 +218,7 @@ def listed(nih: Path, covid: Path) -> dict[tuple[Path, int], Candidate]:
 def drawn(nih: Path, covid: Path, listed: dict[tuple[Path, int], Candidate]) -> dict[str, list[tuple[Candidate, str]]]:
     """Role -> its rows with their classes, drawn as training draws them: main first."""
     found: dict[str, list[tuple[Candidate, str]]] = {}
-    taken: set[str] = set()
+    others: list[Dataset] = []
     for name, roots in (("main", [nih, covid]), ("source", [nih])):
         chosen = draw(
             roots,
@@ -226,12 +226,12 @@ def drawn(nih: Path, covid: Path, listed: dict[tuple[Path, int], Candidate]) -> 
             RECIPE.classes_of(name),
             mapping={},
             modalities=RECIPE.modalities,
-            taken=taken,
-            seed=0,
+            others=others,
             say=lambda text: None,
         )
         found[name] = [(listed[root, line], label) for root in roots for line, label in chosen[root].items()]
-        taken |= {row.group for row, _ in found[name] if row.group}
+        rows = [(row._replace(file=f"{row.source}/{row.file}"), label) for row, label in found[name]]
+        others.append(as_dataset(rows, RECIPE.classes_of(name)))
     return found
 
 
@@ -323,8 +323,7 @@ def test_another_order_of_the_rows_draws_the_same_files(nih: Path, covid: Path, 
             RECIPE.classes,
             mapping={},
             modalities=("xray",),
-            taken=(),
-            seed=0,
+            others=(),
             say=lambda text: None,
         )
         files.append({row.file for row in candidates(root) if row.line in chosen[root]})

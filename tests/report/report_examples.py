@@ -104,7 +104,6 @@ def data_card(**kw):
         "modalities": {"xray": 2000, "not stated": 100},
         "sources": ("set <one>", "set|two"),
         "dataset": "d" * 64,
-        "seen": ("0123456789abcdef",),
     }
     return DataCard(**(values | kw))
 

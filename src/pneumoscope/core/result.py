@@ -64,13 +64,30 @@ class Sizes:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Before:
+    """What a stage of another data role learned from, and how well, on that role's validation part.
+
+    counts: class -> images. best_epoch: from 1, the one whose weights went on.
+    """
+
+    role: str
+    stage: str
+    counts: Mapping[str, int]
+    n_patients: int
+    n_validation: int
+    val_accuracy: float
+    best_epoch: int
+    epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """How good a method was on data it had not seen; its JSON is `evaluation.json`.
 
     metrics: name -> Interval, or class -> Interval for the metrics of one class.
     confusion: `[true class][decided class]` counts, in the order of `classes`.
     thresholds: the threshold used in each fold (one for a bundle), empty for argmax.
-    folds: what each fold scored on its test part: metric -> value.
+    before: what came before on other data. folds: what each fold scored on its test part: metric -> value.
     sizes: class -> sizes of its images as they were read.
     reported: what the paper prints of it.
     shared_patients: patients with files on both sides of the split; 0 in the honest protocol.
@@ -85,6 +102,7 @@ class Evaluation:
     n_images: int
     n_patients: int
     thresholds: tuple[float, ...] = ()
+    before: tuple[Before, ...] = ()
     folds: tuple[Mapping[str, Undefinable], ...] = ()
     sizes: Mapping[str, Sizes] = field(default_factory=dict)
     protocol: str | None = None

@@ -18,8 +18,8 @@ class Draw:
 
     label: the class. findings: what is looked for among a file's findings, whatever the case; its label counts as
     its finding where it lists none. match: "only" these findings and no other, or "any" of them. without: a file
-    with one of these is not taken. sources: what the file's `source` must be one of; none for any. count: files drawn
-    at random; 0 takes all.
+    with one of these is not taken. sources: what the file's `source` must be one of; none for any. without_views: a
+    file of one of these views is not taken. count: files drawn at random; 0 takes all.
     """
 
     name: str
@@ -28,6 +28,7 @@ class Draw:
     match: Literal["only", "any"]
     without: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
+    without_views: tuple[str, ...] = ()
     count: int = 0
 
     def __post_init__(self) -> None:
@@ -37,9 +38,9 @@ class Draw:
                 f"found {list(self.findings)} and {self.count}."
             )
 
-    def takes(self, findings: Iterable[str], source: str) -> bool:
-        """Whether a file with these findings, of this source, is of this kind."""
-        if self.sources and source not in self.sources:
+    def takes(self, findings: Iterable[str], source: str, view: str) -> bool:
+        """Whether a file with these findings, of this source and view, is of this kind."""
+        if (self.sources and source not in self.sources) or view.casefold() in map(str.casefold, self.without_views):
             return False
         found = {f.casefold() for f in findings}
         wanted = {f.casefold() for f in self.findings}
@@ -55,13 +56,14 @@ class Role:
     classes: None for the recipe's. draws: how it is assembled, first one first, each from what those before it left;
     none: every file whose label is a class. validation: for another role than main, files of its validation part, as
     many of each class, patients apart from the training part where the protocol keeps them together; 0 takes the
-    protocol's `val_share`.
+    protocol's `val_share`. seed: of the draws.
     """
 
     name: str
     classes: ClassSet | None = None
     draws: tuple[Draw, ...] = ()
     validation: int = 0
+    seed: int = 0
 
     def __post_init__(self) -> None:
         names = [draw.name for draw in self.draws]

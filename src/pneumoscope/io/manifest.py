@@ -87,6 +87,7 @@ class Candidate(NamedTuple):
     group: str | None
     label: str
     source: str
+    view: str
     findings: tuple[str, ...]
 
 
@@ -106,6 +107,7 @@ def candidates(root: Path, modalities: Sequence[str] = ()) -> list[Candidate]:
             pseudonym(row.key) if row.key else None,
             row.values["label"],
             row.values.get("source", ""),
+            row.values.get("view", ""),
             _findings(row),
         )
         for row in rows

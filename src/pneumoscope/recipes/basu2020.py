@@ -34,6 +34,7 @@ _DISEASES = (
 )
 _OTHER = ("Atelectasis", "Cardiomegaly", "Infiltration", "Effusion", "Nodule", "Mass")
 _NORMAL = ("No Finding", "normal")  # NIH's word, and that of folders without findings
+_LATERAL = ("L", "LL", "RL", "lateral")
 _NIH = ("nih",)  # what `data import nih-chestxray` calls it
 
 _SOURCE = Role(
@@ -62,7 +63,9 @@ _MAIN = Role(
             )
             for f in _OTHER
         ),
-        Draw(name="covid", label="covid", findings=("covid", "COVID-19"), match="any", count=225),
+        Draw(
+            name="covid", label="covid", findings=("covid", "COVID-19"), match="any", without_views=_LATERAL, count=225
+        ),
     ),
 )
 
@@ -171,11 +174,14 @@ RECIPE = Recipe(
         "fold', which is what is reported, assumed: no other part and no patients are named",
         "decision": "assumed: the most probable class",
         "roles.main.classes": "section III-A: Data-B",
+        "roles.main.seed": "assumed",
+        "roles.source.seed": "assumed",
         "roles.main.validation": "the protocol's part of each fold",
         "roles.main.draws.normal": "section III-A: 'the 350 images from the normal class were randomly sampled'",
         "roles.main.draws.pneumonia": "section III-A: 'all the 322 images of the pneumonia class': labelled "
         "pneumonia only",
-        "roles.main.draws.covid": "section III-A: '225 COVID-19 X-Ray images': 25 SIRM, 20 Radiopaedia, 180 Cohen",
+        "roles.main.draws.covid": "section III-A: '225 COVID-19 X-Ray images': 25 SIRM, 20 Radiopaedia, 180 "
+        "Cohen; no lateral ones, assumed, since NIH's are 'frontal-view'",
         **{
             f"roles.main.draws.{f.lower()}": "section III-A: 'we randomly picked 50 images from the six pathology "
             "classes'; 50 of each assumed, those without pneumonia, so that the classes stay apart"

@@ -208,7 +208,9 @@ RECIPE = Recipe(
             "New layers start as torch's do (weights and biases uniform, of bound 1/sqrt(inputs)), not as Keras's "
             "(Glorot's uniform weights, zero biases)."
         ),
-        "Adam's epsilon is torch's 1e-8; Keras's is 1e-7.",
+        "Adam's epsilon is torch's 1e-8; Keras's is 1e-7. BatchNorm's running statistics move by torch's 0.1 a batch; "
+        "Keras's momentum of 0.99 moves them by 0.01.",
+        "Section III-A speaks of '374 scan samples, labelled with Pneumonia and regular'; Table I has 326 and 374.",
         "Table II calls the other class 'Normal', the text 'non-infected'; the set says non-COVID, and so do we.",
     ),
 )

@@ -143,6 +143,7 @@ def _panel(e: Evaluation, recipe: Recipe, galleries: Sequence[Gallery]) -> dict[
         "title": words.protocol_title(e.protocol),
         "e": e,
         "parting": words.parting(e, recipe),
+        "before": words.before(e),
         "grave": words.grave(e),
         "headline": charts.whiskers(e),
         "confusion": tables.confusion_rows(e),

@@ -115,6 +115,16 @@ def learned_before(facts: Facts) -> list[str]:
     ]
 
 
+def before(evaluation: Evaluation) -> list[str]:
+    """What the networks of an evaluation learned from first, and how well, one sentence a stage of another role."""
+    return [
+        f"First, stage {b.stage} learned from {counts(b.counts)} (role {b.role}, {plural(b.n_patients, 'patient')}): "
+        f"accuracy {figure(b.val_accuracy)} on its {plural(b.n_validation, 'validation image')} at the epoch that was "
+        f"kept, {b.best_epoch} of {b.epochs}."
+        for b in evaluation.before
+    ]
+
+
 def counts(by_name: Mapping[str, int]) -> str:
     """`1,000 normal, 200 covid`."""
     return ", ".join(f"{n:,} {name}" for name, n in by_name.items())

@@ -25,6 +25,8 @@ from pneumoscope.io import load
 from pneumoscope.prep import pipeline
 from pneumoscope.runtime import gate
 
+AHEAD = 256  # images that may be ready and wait for the disk
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prepared:
@@ -114,14 +116,16 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
             return None, 0, (str(error),)
 
     with ThreadPoolExecutor(max_workers=2) as pool:
-        for i, (pixels, area, said) in enumerate(pool.map(one, dataset.samples)):
-            if pixels is None:
-                bad.append(said[0])
-            else:
-                images[i] = pixels
-                areas.append(area)
-                notes.update(said)
-            progress("reading images", i + 1, len(dataset))
+        for start in range(0, len(dataset), AHEAD):
+            found = pool.map(one, dataset.samples[start : start + AHEAD])
+            for i, (pixels, area, said) in enumerate(found, start):
+                if pixels is None:
+                    bad.append(said[0])
+                else:
+                    images[i] = pixels
+                    areas.append(area)
+                    notes.update(said)
+                progress("reading images", i + 1, len(dataset))
     images.flush()
     del images
     if bad:

@@ -153,6 +153,7 @@ def write_bundle(
     files = {
         bundles.GRAPH: graph,
         bundles.WEIGHTS: to_safetensors({k: v.contiguous() for k, v in net.state_dict().items()}),
+        bundles.SEEN: "\n".join(sorted({s.digest[:16] for d in datasets.values() for s in d.samples})).encode(),
         bundles.CARD: card(facts).encode(),  # type: ignore[operator]
         **_check(net, recipe),
     }
@@ -183,7 +184,6 @@ def _data_card(dataset: Dataset) -> DataCard:
         ),
         sources=tuple(sorted({s.source for s in dataset.samples if s.source}))[:20],
         dataset=dataset.digest,
-        seen=tuple(sorted(s.digest[:16] for s in dataset.samples)),
         left_out=dataset.left_out,
     )
 

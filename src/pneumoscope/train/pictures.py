@@ -43,17 +43,19 @@ def _examples(bench: Bench, answers: OutOfFold) -> Gallery:
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:EXAMPLES])
     return Gallery(
         title=f"{len(rows)} test images",
-        note="Drawn at random from the first fold's test part; its network did not learn from them.",
+        note=f"Drawn at random from the first fold's test part; its network did not learn from them{_chosen(bench)}.",
         pictures=tuple(_picture(bench, answers, row) for row in rows),
     )
 
 
 def _maps(bench: Bench, answers: OutOfFold) -> Gallery:
     """For each class, the test images that were most surely and rightly decided for it."""
+    names = bench.main.dataset.classes.names
     truth = bench.main.labels.numpy()[answers.positions]
-    rows = []
-    for k in range(len(bench.main.dataset.classes.names)):
+    rows, none = [], []
+    for k, name in enumerate(names):
         right = np.flatnonzero((answers.folds == 0) & (truth == k) & (answers.decisions == k))
+        none += [] if len(right) else [name]
         rows += list(right[np.argsort(-answers.probabilities[right, k])][:OF_EACH_CLASS])
     if not rows:
         return Gallery(title="", note="", pictures=())
@@ -64,7 +66,8 @@ def _maps(bench: Bench, answers: OutOfFold) -> Gallery:
     return Gallery(
         title="Where the network looked, by class",
         note="Grad-CAM of the test images that the first fold's network decided most surely and rightly for each "
-        "class; red is where the most speaks for the class. It shows what was looked at, not that it is disease.",
+        "class; red is where the most speaks for the class. It shows what was looked at, not that it is disease."
+        + (f" None was decided rightly for {', '.join(none)}." if none else ""),
         pictures=tuple(_picture(bench, answers, row, h) for row, h in zip(rows, heat, strict=True)),
     )
 
@@ -89,6 +92,10 @@ def _changed(bench: Bench) -> Gallery:
         note="Images as the network takes them, each with what the random changes of training make of it.",
         pictures=tuple(pictures),
     )
+
+
+def _chosen(bench: Bench) -> str:
+    return "" if bench.recipe.protocol.val_share else ", but they chose its weights"
 
 
 def _picture(bench: Bench, answers: OutOfFold, row: np.intp, heat: np.ndarray | None = None) -> Picture:

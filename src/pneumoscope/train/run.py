@@ -20,13 +20,14 @@ from pneumoscope.core.dataset import Dataset, Fold, Split
 from pneumoscope.core.files import write_json, write_text
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Recipe
-from pneumoscope.core.result import Evaluation, Gallery
+from pneumoscope.core.result import Before, Evaluation, Gallery
 from pneumoscope.core.role import MAIN
 from pneumoscope.core.serial import Mismatch, digest, from_json
 from pneumoscope.errors import DataError, IntegrityError, UsageError
 from pneumoscope.evaluate import metrics
 from pneumoscope.evaluate.decide import decide, fit_threshold
 from pneumoscope.evaluate.split import final_split, make_split, role_split
+from pneumoscope.train.checkpoint import Progression, load_tensors
 from pneumoscope.train.data import prepare
 from pneumoscope.train.environment import Clock, environment
 from pneumoscope.train.export import write_bundle
@@ -47,12 +48,14 @@ def run(
     card: Callable[[Facts], str],
     kept_memory: bool,
     progress: Progress,
+    prepared: Path,
     warnings: tuple[str, ...] = (),
     export: bool = True,
 ) -> tuple[Evaluation, tuple[Gallery, ...]]:
     """Train, evaluate and export a resolved recipe; the same call resumes a run that was stopped.
 
-    datasets: by role. export: fit on all data and write the bundle, too. Also returned: pictures for the report.
+    datasets: by role. prepared: folder for prepared images, which several runs may share. export: fit on all data and
+    write the bundle, too. Also returned: pictures for the report.
 
     Raises:
         UsageError: `out` holds a run of another recipe or other settings.
@@ -67,7 +70,7 @@ def run(
     split = _split(out, datasets[MAIN], recipe)
     parts = {role: _part(out, datasets[role], recipe, role) for role in datasets if role != MAIN}
     with clock.of("reading"):
-        data = {role: prepare(dataset, recipe, out / "cache", progress) for role, dataset in datasets.items()}
+        data = {role: prepare(dataset, recipe, prepared, progress) for role, dataset in datasets.items()}
     bench = Bench(
         recipe=recipe,
         data=data,
@@ -204,6 +207,7 @@ def _evaluate(bench: Bench, split: Split, answers: OutOfFold, warnings: tuple[st
     return dataclasses.replace(
         evaluation,
         thresholds=answers.thresholds,
+        before=_before(bench),
         folds=_by_fold(bench, answers),
         sizes=bench.main.sizes(),
         protocol=bench.recipe.protocol.name,
@@ -215,6 +219,28 @@ def _evaluate(bench: Bench, split: Split, answers: OutOfFold, warnings: tuple[st
         reported=bench.recipe.comparable,
         warnings=(*evaluation.warnings, *warnings, *_chosen_on_test(bench.recipe)),
     )
+
+
+def _before(bench: Bench) -> tuple[Before, ...]:
+    found = []
+    for stage in bench.recipe.stages:
+        if stage.role != MAIN:
+            dataset = bench.data[stage.role].dataset
+            _, about = load_tensors(bench.folder(stage, bench.out) / f"{stage.name}.safetensors")
+            how_far = from_json(Progression, about)
+            found.append(
+                Before(
+                    role=stage.role,
+                    stage=stage.name,
+                    counts=dataset.counts(),
+                    n_patients=len(dataset.groups),
+                    n_validation=len(bench.parts[stage.role].val),
+                    val_accuracy=how_far.history[how_far.best_epoch].val_accuracy,
+                    best_epoch=how_far.best_epoch + 1,
+                    epochs=len(how_far.history),
+                )
+            )
+    return tuple(found)
 
 
 def _by_fold(bench: Bench, answers: OutOfFold) -> tuple[Mapping[str, float], ...]:

@@ -29,9 +29,9 @@ def test_folders_are_labels_and_nih_names_are_patients(tmp_path: Path) -> None:
     for root, prefix in ((tmp_path, f"{SET}/"), (tmp_path / SET, "")):
         listing = LAYOUT.read(root)
         assert [(e.file, e.label, e.patient_id, e.group_id, e.source) for e in listing.entries] == [
-            (prefix + files[0], "covid", None, "darkcovidnet:jkms-35-e79-g001", "ieee8023"),
-            (prefix + files[1], "normal", "nih:00001280", None, "nih"),
-            (prefix + files[2], "pneumonia", "nih:00000061", None, "nih"),
+            (prefix + files[0], "covid", None, "darkcovidnet:jkms-35-e79-g001", "darkcovidnet/ieee8023"),
+            (prefix + files[1], "normal", "nih:00001280", None, "darkcovidnet/nih"),
+            (prefix + files[2], "pneumonia", "nih:00000061", None, "darkcovidnet/nih"),
         ]
         assert (listing.missing, listing.extra) == ((), ())
     assert listing.notes == (

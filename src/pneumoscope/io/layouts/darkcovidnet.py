@@ -65,7 +65,7 @@ def _entry(path: str, folder: str, file: str) -> Entry | None:
         modality="xray",
         patient_id=f"nih:{nih[1]}" if nih else None,
         group_id=None if nih else f"darkcovidnet:{metadata.clean(case(file))}",
-        source="nih" if nih else "ieee8023",
+        source=f"darkcovidnet/{'nih' if nih else 'ieee8023'}",
     )
 
 
