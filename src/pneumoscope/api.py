@@ -217,7 +217,7 @@ def train(
         pictures.append(galleries)
     if len(resolved) > 1:
         together = dataclasses.replace(resolved[0], protocols=tuple(r.protocol for r in resolved))
-        _write_run_report(out, evaluations, together, pictures)
+        _write_run_report(out, evaluations, together, pictures, datasets)
     return evaluations
 
 
@@ -253,15 +253,20 @@ def _run(
         warnings=warnings,
         export=export,
     )
-    _write_run_report(out, [evaluation], recipe, [galleries])
+    _write_run_report(out, [evaluation], recipe, [galleries], datasets)
     return evaluation, galleries
 
 
 def _write_run_report(
-    out: Path, evaluations: Sequence[Evaluation], recipe: Recipe, galleries: Sequence[tuple[Gallery, ...]]
+    out: Path,
+    evaluations: Sequence[Evaluation],
+    recipe: Recipe,
+    galleries: Sequence[tuple[Gallery, ...]],
+    datasets: Mapping[str, Dataset],
 ) -> None:
     import json
 
+    from pneumoscope.io import describe
     from pneumoscope.report import html
 
     said: dict[str, str] = {}
@@ -271,7 +276,10 @@ def _write_run_report(
         said = {k: str(v) for k, v in facts.items() if not isinstance(v, dict)}
         said |= {f"seconds of {k}": str(v) for k, v in facts["seconds"].items()}
         said |= {str(k): str(v) for k, v in facts["packages"].items()}
-    write_text(out / "report.html", html.evaluation_report(evaluations, recipe, run=said, galleries=galleries))
+    known = {role: describe.together([s.findings for s in d.samples]) for role, d in datasets.items()}
+    findings = {role: found for role, found in known.items() if found is not None}
+    page = html.evaluation_report(evaluations, recipe, run=said, galleries=galleries, findings=findings)
+    write_text(out / "report.html", page)
 
 
 def evaluate(

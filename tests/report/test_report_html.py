@@ -27,6 +27,7 @@ from report_examples import (
 from pneumoscope.core.image import Image2D
 from pneumoscope.core.recipe import Reported
 from pneumoscope.core.result import Curve
+from pneumoscope.io.describe import together
 from pneumoscope.report import html, words
 
 
@@ -356,3 +357,13 @@ def test_what_was_learned_before_stands_with_the_data():
         "Before that, it learned from 2,100 images of 1,900 patients (role source: 1,000 normal, 1,100 disease)" in text
     )
     assert "Before that" not in Page(screening(screened())).text
+
+
+def test_findings_that_occur_together_stand_in_the_report_of_a_run():
+    found = together([{"Mass"}, {"Mass", "Edema"}, {"<b>"}, set()])
+    assert found is not None
+    page = Page(html.evaluation_report([evaluation()], recipe(), run={}, findings={"source": found}))
+    assert "Findings that occur together, role source" in page.text
+    assert "3 images with findings" in page.text
+    assert "<b>" in page.text  # as text
+    assert "Findings that occur together" not in evaluated(evaluation())

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -192,13 +192,17 @@ def _mixed(images: Sequence[_Image]) -> dict[str, int]:
 
 
 def _findings(texts: Sequence[str]) -> Findings | None:
-    seen = [{name for part in text.split("|") if (name := part.strip())} for text in texts]
-    counts = Counter(name for names in seen for name in names)
+    return together([{name for part in text.split("|") if (name := part.strip())} for text in texts])
+
+
+def together(seen: Sequence[Collection[str]]) -> Findings | None:
+    """Which findings occur together, from those of each image; None where no image has any."""
+    counts = Counter(name for names in seen for name in set(names))
     if not counts:
         return None
     names = sorted(counts, key=lambda name: (-counts[name], name))[:MOST]
     has = np.array([[name in one for name in names] for one in seen if one], dtype=np.int64)
-    lone = has[[len(one) == 1 for one in seen if one]].sum(axis=0)
+    lone = has[[len(set(one)) == 1 for one in seen if one]].sum(axis=0)
     return Findings(
         names=tuple(names),
         together=tuple(tuple(row) for row in (has.T @ has).tolist()),

@@ -15,11 +15,11 @@ from pneumoscope.io.description import Description, Extent, Findings, Label, Per
 from pneumoscope.io.manifest import BLANK
 from pneumoscope.report import words
 from pneumoscope.report.html import render
+from pneumoscope.report.matrix import cell, findings_matrix, short
 from pneumoscope.report.tables import size_texts
 
 SHOWN = 12  # labels that are drawn
 COLOURED = 6  # labels that have a colour of their own
-FINDINGS = 20  # findings in the matrix
 COLUMNS = 40  # columns with blank fields that are listed
 LISTED = 50  # labels in a table, and kinds of problem
 SIDE = 320  # of the square that sizes are drawn in
@@ -48,9 +48,9 @@ def data_report(description: Description) -> str:
         step=STEP,
         resolution=_resolution(shown),
         shares=[_shares(title, shown, of) for title, of in _SHARES if any(set(of(one)) - {BLANK} for one in shown)],
-        findings=_matrix(description.findings) if description.findings else None,
+        findings=findings_matrix(description.findings) if description.findings else None,
         blanks=_blanks(description, shown),
-        full=[_short(name) for name in description.columns if not _blank_in(description, name)][:COLUMNS],
+        full=[short(name) for name in description.columns if not _blank_in(description, name)][:COLUMNS],
         tells=[
             {
                 "title": tell.by,
@@ -63,7 +63,7 @@ def data_report(description: Description) -> str:
             }
             for tell in description.tells
         ],
-        short=_short,
+        short=short,
     )
 
 
@@ -77,7 +77,7 @@ def describe_tables(description: Description) -> list[Table]:
             ["label", "images", "patients", "images per patient", "formats", "depth"],
             [
                 [
-                    _short(one.name),
+                    short(one.name),
                     f"{one.images:,}",
                     f"{one.patients:,}",
                     _range(one.per_patient),
@@ -103,20 +103,11 @@ def describe_tables(description: Description) -> list[Table]:
         (
             "Files that cannot be used",
             ["files", "why", "for example"],
-            [[f"{p.images:,}", p.why, ", ".join(_short(f) for f in p.files[:3])] for p in d.problems[:LISTED]],
+            [[f"{p.images:,}", p.why, ", ".join(short(f) for f in p.files[:3])] for p in d.problems[:LISTED]],
         ),
         ("What to know", ["warning"], [[text] for text in d.warnings]),
     ]
     return [table for table in tables if table[2]]
-
-
-def _short(text: str, most: int = 60) -> str:
-    """A stranger's text on one line and of bearable length."""
-    line = "".join(c if c.isprintable() else "?" for c in text)
-    return line if len(line) <= most else line[: most - 3] + "..."
-
-
-# --- the command line's rows ---------------------------------------------------------------------------------------
 
 
 def _range(found: PerPatient | None) -> str:
@@ -131,7 +122,7 @@ def _resolution_rows(label: Label) -> list[list[str]]:
     for _, of, extent in _extents(label):
         common = extent.sizes[0]
         often = f"{common.width} x {common.height} ({common.images:,})"
-        rows.append([_short(label.name), of, *size_texts(extent.resolution), f"{extent.distinct:,}", often])
+        rows.append([short(label.name), of, *size_texts(extent.resolution), f"{extent.distinct:,}", often])
     return rows
 
 
@@ -144,11 +135,11 @@ def _extents(label: Label) -> list[tuple[str, str, Extent]]:
 def _origins(labels: Sequence[Label]) -> list[list[str]]:
     known = {BLANK}.issuperset
     told = [one for one in labels if not (known(one.views.top) and known(one.sources.top) and known(one.parts))]
-    return [[_short(one.name), _list(one.views), _list(one.sources), words.counts(one.parts)] for one in told]
+    return [[short(one.name), _list(one.views), _list(one.sources), words.counts(one.parts)] for one in told]
 
 
 def _list(tally: Tally, most: int = 5) -> str:
-    top = {_short(name): n for name, n in list(tally.top.items())[:most]}
+    top = {short(name): n for name, n in list(tally.top.items())[:most]}
     return words.counts(top) + (f", {tally.distinct - most:,} others" if tally.distinct > most else "")
 
 
@@ -156,9 +147,9 @@ def _together(found: Findings) -> list[list[str]]:
     rows = []
     for i, name in enumerate(found.names):
         partners = zip(found.names, found.together[i], strict=True)
-        others = Counter({_short(other): n for other, n in partners if other != name and n})
+        others = Counter({short(other): n for other, n in partners if other != name and n})
         with_them = words.counts(dict(others.most_common(3)))
-        rows.append([_short(name), f"{found.together[i][i]:,}", f"{found.alone[i]:,}", with_them])
+        rows.append([short(name), f"{found.together[i][i]:,}", f"{found.alone[i]:,}", with_them])
     return rows
 
 
@@ -169,8 +160,8 @@ def _blank_in(d: Description, column: str) -> int:
 def _blank_rows(d: Description) -> list[list[str]]:
     rows = []
     for column in [name for name in d.columns if _blank_in(d, name)][:COLUMNS]:
-        by_label = {_short(one.name): one.blanks[column] for one in d.labels[:SHOWN] if one.blanks[column]}
-        rows.append([_short(column), f"{_blank_in(d, column):,} of {d.images:,}", words.counts(by_label)])
+        by_label = {short(one.name): one.blanks[column] for one in d.labels[:SHOWN] if one.blanks[column]}
+        rows.append([short(column), f"{_blank_in(d, column):,} of {d.images:,}", words.counts(by_label)])
     return rows
 
 
@@ -194,7 +185,7 @@ def _bars(labels: Sequence[Label]) -> list[dict[str, Any]]:
     most = max(one.images for one in labels)
     return [
         {
-            "name": _short(one.name),
+            "name": short(one.name),
             "colour": i % COLOURED,
             "images": one.images,
             "patients": one.patients,
@@ -219,7 +210,7 @@ def _per_patient(labels: Sequence[Label]) -> list[dict[str, Any]]:
             {"name": _bin_name(k), "patients": binned[k], "tall": round(HEIGHT * binned[k] / max(binned.values()), 1)}
             for k in range(first, last + 1)
         ]
-        charts.append({"name": _short(one.name), "colour": i % COLOURED, "range": _range(found), "columns": columns})
+        charts.append({"name": short(one.name), "colour": i % COLOURED, "range": _range(found), "columns": columns})
     return charts
 
 
@@ -251,13 +242,13 @@ def _scatter(title: str, note: str, labels: Sequence[Label], of: Callable[[Label
             # rings of several labels at one size lie one around the other
             radius = round(max(2 + 0.4 * min(20, math.sqrt(size.images)), outermost.get(place, 0.0) + 2.6), 1)
             outermost[place] = radius
-            text = f"{_short(one.name)}: {size.width} x {size.height}, {words.plural(size.images, 'image')}"
+            text = f"{short(one.name)}: {size.width} x {size.height}, {words.plural(size.images, 'image')}"
             where = {"x": at(size.width), "y": round(SIDE - at(size.height), 1), "r": radius}
             dots.append(where | {"colour": i, "text": text, "order": order})
     dots.sort(key=lambda dot: (-dot["r"], dot["order"]))  # small ones on top, and no label above all of another
     ticks = [(at(mark), f"{mark:,}") for mark in marks]
     thinned = any(len(extent.sizes) < extent.distinct for _, _, extent in drawn)
-    names = [(i, _short(one.name)) for i, one, _ in drawn]
+    names = [(i, short(one.name)) for i, one, _ in drawn]
     return {"title": title, "note": note, "dots": dots, "ticks": ticks, "names": names, "thinned": thinned}
 
 
@@ -276,7 +267,7 @@ def _resolution(labels: Sequence[Label]) -> list[dict[str, Any]]:
     for one in labels:
         for title, _, extent in _extents(one):
             common = ", ".join(f"{s.width} x {s.height} ({s.images:,})" for s in extent.sizes[:3])
-            row = {"name": _short(one.name), "figures": size_texts(extent.resolution), "common": common}
+            row = {"name": short(one.name), "figures": size_texts(extent.resolution), "common": common}
             tables.setdefault(title, []).append(row | {"distinct": extent.distinct})
     return [{"title": title, "rows": tables[title]} for title in ("The originals", "The files") if title in tables]
 
@@ -290,31 +281,10 @@ def _shares(title: str, labels: Sequence[Label], of: Callable[[Label], Mapping[s
     rows = [(one.name, [of(one).get(v, 0) for v in values], sum(of(one).values())) for one in labels]
     return {
         "title": title,
-        "values": [_short(v, 40) for v in values],
+        "values": [short(v, 40) for v in values],
         "more": len(totals) - len(values),
-        "rows": [{"name": _short(name), "cells": [_cell(n, whole) for n in counts]} for name, counts, whole in rows],
+        "rows": [{"name": short(name), "cells": [cell(n, whole) for n in counts]} for name, counts, whole in rows],
     }
-
-
-def _cell(n: int, whole: int, darkest: float = 1.0) -> dict[str, Any]:
-    """A count, its share in words, and a shade of 0..10, 10 for the share `darkest`; what is not 0 is shaded."""
-    share = n / whole if whole else 0.0
-    shade = max(round(10 * share / darkest), 1) if n else 0
-    text = f"{100 * share:.0f} %" if share >= 0.01 or not n else "< 1 %"
-    return {"n": n, "text": text, "shade": shade}
-
-
-def _matrix(found: Findings) -> dict[str, Any]:
-    """Findings that occur together: each row's share of its finding, the diagonal its count."""
-    names = [_short(name, 40) for name in found.names[:FINDINGS]]
-    counts = [row[: len(names)] for row in found.together[: len(names)]]
-    shares = [n / row[i] for i, row in enumerate(counts) for j, n in enumerate(row) if i != j and n]
-    rows = []
-    for i, name in enumerate(names):
-        whole = counts[i][i]
-        cells = [_cell(n, whole, max(shares, default=1.0)) | {"own": i == j} for j, n in enumerate(counts[i])]
-        rows.append({"name": name, "images": whole, "alone": found.alone[i], "cells": cells})
-    return {"names": names, "rows": rows, "images": found.images, "more": found.distinct - len(names)}
 
 
 def _blanks(d: Description, labels: Sequence[Label]) -> list[dict[str, Any]]:
@@ -322,9 +292,9 @@ def _blanks(d: Description, labels: Sequence[Label]) -> list[dict[str, Any]]:
     columns = [name for name in d.columns if _blank_in(d, name)][:COLUMNS]
     return [
         {
-            "name": _short(column),
+            "name": short(column),
             "blank": _blank_in(d, column),
-            "cells": [_cell(one.blanks[column], one.images) for one in labels],
+            "cells": [cell(one.blanks[column], one.images) for one in labels],
         }
         for column in columns
     ]

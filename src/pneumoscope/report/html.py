@@ -17,7 +17,8 @@ from pneumoscope.bundle import Facts
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
-from pneumoscope.report import charts, figures, tables, words
+from pneumoscope.io.description import Findings
+from pneumoscope.report import charts, figures, matrix, tables, words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -60,6 +61,7 @@ def evaluation_report(
     *,
     run: Mapping[str, str],
     galleries: Sequence[Sequence[Gallery]] = (),
+    findings: Mapping[str, Findings] | None = None,
 ) -> str:
     """The report on how good a method was: one HTML file; several evaluations stand side by side.
 
@@ -77,6 +79,7 @@ def evaluation_report(
         paper=tables.paper_rows(evaluations),
         paper_note=tables.paper_note(evaluations, recipe),
         fields=tables.recipe_rows(recipe),
+        findings={role: matrix.findings_matrix(found) for role, found in (findings or {}).items()},
         run=run,
         side=charts.SIDE,
     )
