@@ -67,6 +67,7 @@ def evaluation_report(
 
     recipe: the resolved recipe, or one with the protocols of all evaluations. run: what the environment was, name ->
     text. galleries: those of each evaluation, in the same order; none for no pictures.
+    findings: by data role.
     """
     pairs = zip(evaluations, galleries or [()] * len(evaluations), strict=True)
     return render(
