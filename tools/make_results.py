@@ -43,7 +43,7 @@ def _section(folder: Path, entry: dict[str, Any]) -> str:
     lines = [
         f"## `{recipe.title}` on {entry['data']}",
         "",
-        f"| protocol | images / patients tested (patients by class) | {' | '.join(titles)} | patients on both sides | time |",
+        f"| protocol | images / patients tested (by class) | {' | '.join(titles)} | patients on both sides | time |",
         f"| --- | --- | {'--- | ' * len(SHOWN)}--- | --- |",
         *[_row(e, f) for e, f in zip(found, folders, strict=True)],
     ]
