@@ -16,6 +16,7 @@ from fixtures_trained import MAPPING, RECIPE, TINY
 from typer.testing import CliRunner
 
 from pneumoscope import __version__
+from pneumoscope import bundle as bundles
 from pneumoscope.app.cli import READER_GONE, STOPPED, app
 from pneumoscope.recipes import recipes
 
@@ -147,7 +148,7 @@ def test_a_bundle_shows_itself(command, made_run: Path) -> None:
     code, out, _ = command("bundle", "show", made_run / "bundle")
     assert code == 0
     assert "synthetic" in out
-    assert json.loads(command("bundle", "show", made_run / "bundle", "--json")[1])["format"] == 1
+    assert json.loads(command("bundle", "show", made_run / "bundle", "--json")[1])["format"] == bundles.FORMAT
     assert command("bundle", "card", made_run / "bundle")[1].startswith("# ")
 
 
