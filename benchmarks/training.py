@@ -1,8 +1,8 @@
 """Training images per second: `train.loop.fit` against Keras 3 on TensorFlow-CPU, which the papers used.
 
-Run: python benchmarks/training.py WORK [ROUNDS [NET ...]]   Goal: 2 times Keras on the 12-layer CNN, as fast on the
-others. Batch 32, 224 x 224, random weights and images, Adam, no augmentation. Each side runs in processes of its own,
-in turns. Keras's environment, about 1.5 GB, is made in WORK.
+Run: python benchmarks/training.py WORK [ROUNDS [NET[/all|/head] ...]]
+Goal: 2 times Keras on the 12-layer CNN, as fast on the others. Batch 32, 224 x 224, random weights and images, Adam, no
+augmentation. Each side runs in processes of its own, in turns. Keras's environment, about 1.5 GB, is made in WORK.
 """
 
 from __future__ import annotations
@@ -51,8 +51,9 @@ def main() -> None:
     print("| network | trained | epoch | pneumoscope images/s | Keras images/s | ratio | of each round |")
     print("| --- | --- | --- | --- | --- | --- | --- |", flush=True)
     about = {}
-    for net in nets:
-        for trainable in ("all", "head"):
+    for asked in nets:
+        net, _, only = asked.partition("/")
+        for trainable in (only,) if only else ("all", "head"):
             found: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
             for _ in range(rounds):
                 for side, command in sides.items():
