@@ -99,7 +99,7 @@ def test_what_cannot_be_explained_is_an_error(made_run: Path, xray_png: Path, tm
     small = tmp_path / "small.png"
     phantoms.write_png(phantoms.make_xray("normal", seed=1, size=64), small)
     cv2.imwrite(str(small), cv2.resize(cv2.imread(str(small)), (40, 40)))
-    with pytest.raises(InputError, match="expected at least 48 pixels"):
+    with pytest.raises(InputError, match="expected at least 64 pixels"):
         api.explain(bundle, small, out=out)
     assert not out.exists()
 

@@ -30,7 +30,7 @@ def test_a_frontal_chest_xray_passes_without_a_word() -> None:
         (study(modality="ct"), ("xray",), "expected a chest X-ray, found a chest CT"),
         (study(), ("ct",), "expected a chest CT, found a chest X-ray"),
         (study(headers={"BodyPartExamined": "HAND"}), ("xray",), "expected a chest, found 'HAND'"),
-        (study((47, 100)), ("xray",), "expected at least 48 pixels a side, found 47 x 100"),
+        (study((63, 100)), ("xray",), "expected at least 64 pixels a side, found 63 x 100"),
         (study((100, 300)), ("xray",), "too long for one"),
         (study(pixels=np.full((100, 100), 0.5, np.float32)), ("xray",), "found an almost even picture"),
         (

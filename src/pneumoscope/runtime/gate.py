@@ -14,7 +14,7 @@ import cv2
 from pneumoscope.core.image import Image2D, Modality
 from pneumoscope.core.study import Study
 
-MIN_SIDE = 48  # the smallest picture in the sets that the papers used has a side of 61
+MIN_SIDE = 64
 MAX_ASPECT = 2.5
 # mean absolute difference between colour channels above which a picture is a colour picture, not a grey one
 MAX_COLOUR = 0.05

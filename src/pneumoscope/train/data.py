@@ -132,7 +132,7 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
         part.unlink()
         raise DataError(
             f"labels.csv: expected every file to be an image that {recipe.name} takes, found {len(bad)} of "
-            f"{len(dataset)} that are not: {' | '.join(bad[:3])}"
+            f"{len(dataset)} that are not: {' | '.join(bad[:3])} Mend the files, or take their lines out of labels.csv."
         )
     part.replace(path)
     lines = [f"{count} of {len(dataset)} images: {note}" for note, count in sorted(notes.items())]
