@@ -30,8 +30,8 @@ LAYERS = (
     ("train", "explain"),
     ("audit",),
     ("report",),
-    ("reading",),  # of the api's layer: what it reads with
-    ("api", "datasets"),
+    ("reading", "running"),  # of the api's layer: what it reads and runs with
+    ("api", "datasets", "comparing", "tuning"),
     ("demo", "doctor"),
     ("app",),
 )

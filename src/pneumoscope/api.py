@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 from pneumoscope import bundle as bundles
 from pneumoscope.core.files import new_folder, write_bytes, write_json, write_text
 from pneumoscope.core.progress import Progress, silent
-from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.resolve import resolve_all
-from pneumoscope.core.result import Evaluation, Gallery, Prediction
-from pneumoscope.errors import InputError, LeakError, UsageError, missing_extra
+from pneumoscope.core.result import Evaluation, Prediction
+from pneumoscope.errors import InputError, LeakError, UsageError
 from pneumoscope.recipes import find
+from pneumoscope.running import needs_training_extra, run_one, write_report
 
 if TYPE_CHECKING:
     from pneumoscope.bundle import Bundle
-    from pneumoscope.core.dataset import Dataset
     from pneumoscope.core.study import Study
     from pneumoscope.runtime.engine import PrecisionName
     from pneumoscope.runtime.screen import Screened
@@ -151,7 +150,7 @@ def _at_layer(bundle: Bundle, result: Screened, layer: str) -> Screened:
     from pneumoscope.prep import pipeline
     from pneumoscope.runtime import screen
 
-    _needs_training_extra("explaining an inner layer")
+    needs_training_extra("explaining an inner layer")
     from pneumoscope.explain.rebuild import layer_cam
 
     if result.image is None or result.explanation is None:
@@ -189,7 +188,7 @@ def train(
     found, variant = find(recipe)
     wanted = ("honest", "paper") if protocol == "both" else (protocol,)
     resolved = resolve_all(found, variant=variant, protocols=wanted, overrides=overrides)
-    _needs_training_extra("training")
+    needs_training_extra("training")
     if (
         len(resolved) > 1
         and out.is_dir()
@@ -210,76 +209,13 @@ def train(
         folder = out / one.protocol.name if len(resolved) > 1 else out
         # a bundle comes of the honest run: of both, the paper's way is there to be measured
         export = len(resolved) == 1 or one.protocol.name == "honest"
-        evaluation, galleries = _run(
-            one, datasets, folder, weights_dir, progress, warnings, prepared=out / "cache", export=export
-        )
-        evaluations.append(evaluation)
-        pictures.append(galleries)
+        ran = run_one(one, datasets, folder, weights_dir, progress, warnings, prepared=out / "cache", export=export)
+        evaluations.append(ran.evaluation)
+        pictures.append(ran.galleries)
     if len(resolved) > 1:
         together = dataclasses.replace(resolved[0], protocols=tuple(r.protocol for r in resolved))
-        _write_run_report(out, evaluations, together, pictures, datasets)
+        write_report(out, evaluations, together, pictures, datasets)
     return evaluations
-
-
-def _run(
-    recipe: Recipe,
-    datasets: Mapping[str, Dataset],
-    out: Path,
-    weights_dir: Path | None,
-    progress: Progress,
-    warnings: tuple[str, ...],
-    *,
-    prepared: Path,
-    export: bool,
-) -> tuple[Evaluation, tuple[Gallery, ...]]:
-    from platformdirs import user_cache_path
-
-    from pneumoscope.train.allocator import keep_memory
-
-    kept = keep_memory()  # before torch
-    from pneumoscope.report.card import model_card
-    from pneumoscope.train.run import run
-
-    evaluation, galleries = run(
-        recipe,
-        datasets,
-        out,
-        weights_dir=weights_dir,
-        cache=user_cache_path("pneumoscope"),
-        card=model_card,
-        kept_memory=kept,
-        progress=progress,
-        prepared=prepared,
-        warnings=warnings,
-        export=export,
-    )
-    _write_run_report(out, [evaluation], recipe, [galleries], datasets)
-    return evaluation, galleries
-
-
-def _write_run_report(
-    out: Path,
-    evaluations: Sequence[Evaluation],
-    recipe: Recipe,
-    galleries: Sequence[tuple[Gallery, ...]],
-    datasets: Mapping[str, Dataset],
-) -> None:
-    import json
-
-    from pneumoscope.io import describe
-    from pneumoscope.report import html
-
-    said: dict[str, str] = {}
-    path = out / "environment.json"
-    if path.exists():
-        facts = json.loads(path.read_text(encoding="utf-8"))
-        said = {k: str(v) for k, v in facts.items() if not isinstance(v, dict)}
-        said |= {f"seconds of {k}": str(v) for k, v in facts["seconds"].items()}
-        said |= {str(k): str(v) for k, v in facts["packages"].items()}
-    known = {role: describe.together([s.findings for s in d.samples]) for role, d in datasets.items()}
-    findings = {role: found for role, found in known.items() if found is not None}
-    page = html.evaluation_report(evaluations, recipe, run=said, galleries=galleries, findings=findings)
-    write_text(out / "report.html", page)
 
 
 def evaluate(
@@ -348,7 +284,7 @@ def verify(bundle: str) -> float:
 
 def list_weights(weights_dir: Path | None = None) -> list[dict[str, str]]:
     """The networks that can start from pretrained weights: name, file wanted, file found or "", origin."""
-    _needs_training_extra("listing weights")
+    needs_training_extra("listing weights")
     from pneumoscope.nets import weights
 
     return [
@@ -369,14 +305,7 @@ def add_weights(name: str, file: Path) -> Path:
         UsageError: an unknown network, or a file that is not safetensors.
         IntegrityError: tensors of another network.
     """
-    _needs_training_extra("adding weights")
+    needs_training_extra("adding weights")
     from pneumoscope.nets import weights
 
     return weights.add_weights(name, file)
-
-
-def _needs_training_extra(what: str) -> None:
-    import importlib.util
-
-    if any(importlib.util.find_spec(name) is None for name in ("torch", "torchvision", "timm", "safetensors")):
-        raise missing_extra(what, "train")

@@ -12,7 +12,8 @@ from pneumoscope.core.result import Gallery
 from pneumoscope.nets.build import ScreeningNet
 from pneumoscope.recipes import find
 from pneumoscope.train import stages
-from pneumoscope.train.pictures import OutOfFold, galleries
+from pneumoscope.train.folds import OutOfFold
+from pneumoscope.train.pictures import galleries
 from pneumoscope.train.stages import Bench
 
 OVERRIDES = {
@@ -47,6 +48,7 @@ def answers(bench: Bench) -> OutOfFold:
         probabilities=p[order],
         decisions=decided[order],
         thresholds=(),
+        chosen=(),
     )
 
 

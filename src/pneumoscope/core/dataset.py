@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pneumoscope.core.image import Modality
 from pneumoscope.core.serial import digest
 from pneumoscope.errors import DataError, LeakError
 
@@ -45,8 +46,9 @@ class Sample:
     """One labelled file.
 
     file: relative to the dataset's folder, with `/`. group: pseudonymous key of the patient (or of what may not
-    be parted); samples with one group never stand on two sides of an honest split. findings: what the set says is
-    seen in it. digest: SHA-256 of the bytes.
+    be parted); samples with one group never stand on two sides of an honest split. modality: None where nothing
+    says it. collection: name of the data set, "" where there is one only. findings: what the set says is seen in it.
+    digest: SHA-256 of the bytes.
     """
 
     file: str
@@ -54,6 +56,8 @@ class Sample:
     group: str
     view: str | None = None
     source: str | None = None
+    modality: Modality | None = None
+    collection: str = ""
     split: Literal["train", "val", "test"] | None = None
     findings: tuple[str, ...] = ()
     digest: str = ""

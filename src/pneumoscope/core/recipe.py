@@ -94,6 +94,7 @@ class Stage:
         trained stays as it is, BatchNorm's running statistics too.
     loss: "binary_cross_entropy" has one output, the logit of the positive class; "cross_entropy" one a class.
     monitor: what chooses the epoch whose weights are kept, on the fold's validation part.
+    variants: those of the recipe that have this stage, none for all, and the recipe as written.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Stage:
     monitor: Literal["val_loss", "val_balanced_accuracy", "val_accuracy"] = "val_loss"
     role: str = MAIN
     seed: int = 0
+    variants: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 1:
@@ -137,6 +139,10 @@ class Protocol:
     folds: number of folds; 1 is a single hold-out of `test_share`.
     val_share: share of each training part that chooses the weights; 0 lets the test part choose them
         (a paper's fact, never the honest protocol's).
+    train_share: share of each training part that is learned from, and chosen on: a smaller one's patients stand in a
+        larger one's, and the test parts stay as they are.
+    train_on: data sets (see `Sample.collection`) that are learned from, empty for all: patients without a file in one
+        of them stand in the test parts only.
     """
 
     name: Literal["honest", "paper"]
@@ -144,9 +150,12 @@ class Protocol:
     folds: int
     test_share: float
     val_share: float
+    train_share: float = 1.0
+    train_on: tuple[str, ...] = ()
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _need(0 < self.train_share <= 1, f"protocols.{self.name}.train_share", "a share in (0, 1]", self.train_share)
         if self.folds < 1 or not 0 < self.test_share < 1 or not 0 <= self.val_share < 1:
             raise RecipeError(
                 f"protocols.{self.name}: expected folds of at least 1, test_share in (0, 1) and val_share in [0, 1), "
@@ -206,6 +215,7 @@ class Recipe:
 
     roles: data that training asks for; "main" is what is evaluated.
     variants: name -> dotted field -> value, what differs from the recipe as written; `variant` is the one in place.
+    search: dotted field -> the values that a search tries, as the paper did.
     sources: dotted field, or a prefix of it -> where the paper says so, or "assumed: why". "<variant>:<field>" is
         the field's source in that variant.
     """
@@ -222,6 +232,7 @@ class Recipe:
     roles: tuple[Role, ...] = (Role(name=MAIN),)
     variants: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     variant: str | None = None
+    search: Mapping[str, tuple[Value, ...]] = field(default_factory=dict)
     reported: tuple[Reported, ...] = ()
     deviations: tuple[str, ...] = ()
 
@@ -316,7 +327,8 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Dotted path and value of each leaf under `value`; members of tuples with a `name` go by it."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         for f in dataclasses.fields(value):
-            if not (path and f.name == "name" and not isinstance(value, Optim)):
+            by_name = path and f.name == "name" and not isinstance(value, Optim)
+            if not (by_name or (isinstance(value, Stage) and f.name == "variants")):
                 yield from leaves(getattr(value, f.name), f"{path}.{f.name}" if path else f.name)
     elif isinstance(value, Mapping) and value:
         for key, item in value.items():

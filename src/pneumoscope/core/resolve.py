@@ -54,11 +54,13 @@ def resolve_all(
 
 
 def with_variant(recipe: Recipe, variant: str | None) -> Recipe:
-    """The recipe with a variant's values, and its sources of them, in place.
+    """The recipe with a variant's stages and values, and its sources of them, in place; None is as written.
 
     Raises:
         RecipeError: no such variant.
     """
+    stages = [s for s in recipe.stages if not s.variants or variant in s.variants]
+    recipe = dataclasses.replace(recipe, stages=tuple(dataclasses.replace(s, variants=()) for s in stages))
     if variant is None:
         return recipe
     if variant not in recipe.variants:

@@ -11,6 +11,8 @@ import numpy as np
 from pneumoscope.core.recipe import Reported
 from pneumoscope.core.serial import Undefinable
 
+HISTOGRAM = 20  # parts of 0..1 that predictions are counted in
+
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
@@ -81,6 +83,33 @@ class Before:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Part:
+    """Figures of some of the images that were evaluated.
+
+    counts: class -> images. metrics, confusion: as in `Evaluation`.
+    """
+
+    counts: Mapping[str, int]
+    n_patients: int
+    metrics: Mapping[str, Interval | Mapping[str, Interval]]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """What a threshold on the positive class's probability would decide.
+
+    name: its rule, as "fixed 0.3", "youden", "sensitivity 0.95" or "cost 5". thresholds: of each fold, each fitted on
+    data that the figures are not of. metrics, confusion: as in `Evaluation`.
+    """
+
+    name: str
+    thresholds: tuple[float, ...]
+    metrics: Mapping[str, Interval | Mapping[str, Interval]]
+    confusion: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """How good a method was on data it had not seen; its JSON is `evaluation.json`.
 
@@ -89,6 +118,11 @@ class Evaluation:
     thresholds: the threshold used in each fold (one for a bundle), empty for argmax.
     before: what came before on other data. folds: what each fold scored on its test part: metric -> value.
     sizes: class -> sizes of its images as they were read.
+    parts: what the images are told apart by ("modality", "data set") -> its value -> figures of those images; empty
+        where there is one value.
+    studied: what other thresholds would decide; empty where no class is positive.
+    histogram: class -> how many of its images had a probability of the positive class in each of `HISTOGRAM` equal
+        parts of 0..1.
     reported: what the paper prints of it.
     shared_patients: patients with files on both sides of the split; 0 in the honest protocol.
     """
@@ -105,6 +139,9 @@ class Evaluation:
     before: tuple[Before, ...] = ()
     folds: tuple[Mapping[str, Undefinable], ...] = ()
     sizes: Mapping[str, Sizes] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, Part]] = field(default_factory=dict)
+    studied: tuple[Threshold, ...] = ()
+    histogram: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     protocol: str | None = None
     grouped: bool = True
     shared_patients: int = 0

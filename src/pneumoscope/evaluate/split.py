@@ -6,6 +6,7 @@ so that each part holds every class and about its share of the files. The order 
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -24,6 +25,7 @@ class _Key(NamedTuple):
     name: str
     label: str
     files: int
+    learned: bool  # whether the protocol may learn from it
 
 
 def make_split(dataset: Dataset, protocol: Protocol) -> Split:
@@ -61,11 +63,12 @@ def role_split(dataset: Dataset, role: Role, protocol: Protocol) -> Fold:
     """Files of another role than main: what is learned from, and what chooses the weights; nothing is tested.
 
     With `role.validation`, that part holds as many files of each class; the other files of its patients are in
-    neither part. Without, it is about `val_share` of the files.
+    neither part. Without, it is about `val_share` of the files. What the protocol learns from is about main alone.
 
     Raises:
         DataError: too few files of a class.
     """
+    protocol = dataclasses.replace(protocol, train_share=1.0, train_on=())
     if not role.validation:
         fold = final_split(dataset, protocol)
         return Fold(train=_files(dataset, protocol, fold.train), val=_files(dataset, protocol, fold.val), test=())
@@ -110,10 +113,23 @@ def _keys(dataset: Dataset, protocol: Protocol) -> list[_Key]:
     labels: dict[str, Counter[str]] = defaultdict(Counter)
     for sample in dataset.samples:
         labels[_key(sample, protocol)][sample.label] += 1
+    learned = _learned(dataset, protocol)
     return [
-        _Key(name, max(dataset.classes.names, key=lambda c: count[c]), count.total())
+        _Key(name, max(dataset.classes.names, key=lambda c: count[c]), count.total(), name in learned)
         for name, count in sorted(labels.items())
     ]
+
+
+def _learned(dataset: Dataset, protocol: Protocol) -> set[str]:
+    """The keys with a file in one of the data sets that the protocol learns from."""
+    wanted = set(protocol.train_on)
+    known = {sample.collection for sample in dataset.samples}
+    if not wanted <= known:
+        raise RecipeError(
+            f"protocols.{protocol.name}.train_on: expected data sets among {', '.join(sorted(known)) or 'none'}, found "
+            f"{', '.join(sorted(wanted - known))}. A data set goes by the name of its folder; there must be several."
+        )
+    return {_key(s, protocol) for s in dataset.samples if not wanted or s.collection in wanted}
 
 
 def _rng(protocol: Protocol, stream: int, *, part: int) -> np.random.Generator:
@@ -144,6 +160,16 @@ def _draw(keys: list[_Key], share: float, rng: np.random.Generator) -> set[_Key]
     return drawn
 
 
+def _share(keys: list[_Key], share: float, rng: np.random.Generator) -> list[_Key]:
+    """About `share` of the keys of each class, at least two where there are as many; a smaller share's are in it."""
+    order = [keys[i] for i in rng.permutation(len(keys))]
+    kept: set[_Key] = set()
+    for label in {k.label for k in keys}:
+        pool = [k for k in order if k.label == label]
+        kept.update(pool[: max(2, round(share * len(pool)))])
+    return [k for k in keys if k in kept]
+
+
 def _deal(keys: list[_Key], protocol: Protocol) -> list[set[_Key]]:
     """The test parts of several folds."""
     try:
@@ -160,7 +186,9 @@ def _deal(keys: list[_Key], protocol: Protocol) -> list[set[_Key]]:
 
 
 def _fold(keys: list[_Key], test: set[_Key], classes: ClassSet, protocol: Protocol, *, stream: int) -> Fold:
-    rest = [k for k in keys if k not in test]
+    rest = [k for k in keys if k not in test and k.learned]
+    if protocol.train_share < 1:
+        rest = _share(rest, protocol.train_share, _rng(protocol, stream, part=3))
     val = _draw(rest, protocol.val_share, _rng(protocol, stream, part=1)) if protocol.val_share > 0 else set()
     parts = {"train": [k for k in rest if k not in val], "val": [k for k in rest if k in val], "test": sorted(test)}
     wanted = {"train": True, "val": protocol.val_share > 0, "test": stream != _FINAL}

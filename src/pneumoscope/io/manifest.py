@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple, cast
 
 from pneumoscope.core.dataset import ClassSet, Dataset, Sample
 from pneumoscope.core.files import write_bytes
+from pneumoscope.core.image import Modality
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.study import pseudonym
 from pneumoscope.errors import DataError, UsageError
@@ -26,6 +27,11 @@ NAME = "labels.csv"
 BLANK = "(blank)"  # how an empty label is counted among those left out
 MAX_BYTES = 256 * 2**20  # 250,000 rows of 1,000 bytes; one field may have 128 KiB, the csv module's own limit
 _PARTS = ("train", "val", "test")
+# beginnings of views that one modality alone has
+_VIEWS: Mapping[Modality, tuple[str, ...]] = {
+    "ct": ("axial", "coronal", "sagittal"),
+    "xray": ("pa", "ap", "frontal", "lateral"),
+}
 
 
 class _Row(NamedTuple):
@@ -50,7 +56,7 @@ def read_dataset(
 
     mapping: label -> class. A label that is not in it stands for the class of its name; where there is none, the
     row is left out and counted. drawn: line of labels.csv -> class, instead of what labels say; other lines are left
-    out. modalities: rows whose column `modality` names another are left out and counted; none for all. A group is
+    out. modalities: rows of another (see `_modality`) are left out and counted; none for all. A group is
     `group_id`, else `patient_id`. ungrouped: the set has neither, and every file may stand for itself.
 
     Raises:
@@ -65,7 +71,7 @@ def read_dataset(
     labels = _classes_of(rows, classes, mapping or {}) if drawn is None else [drawn.get(row.line) for row in rows]
     kept = [(row, label) for row, label in zip(rows, labels, strict=True) if label is not None]
     left_out = Counter(row.values["label"] or BLANK for row, label in zip(rows, labels, strict=True) if label is None)
-    left_out.update(f"{row.values['label'] or BLANK} ({row.values['modality']})" for row in others)
+    left_out.update(f"{row.values['label'] or BLANK} ({_modality(row)})" for row in others)
     if not kept:
         raise DataError(
             f"{root / NAME}: expected labels of {', '.join(classes.names)}, found only "
@@ -116,7 +122,14 @@ def candidates(root: Path, modalities: Sequence[str] = ()) -> list[Candidate]:
 
 
 def _is_of(row: _Row, modalities: Sequence[str]) -> bool:
-    return not modalities or row.values.get("modality", "") in ("", *modalities)
+    return not modalities or _modality(row) in ("", *modalities)
+
+
+def _modality(row: _Row) -> str:
+    """The column `modality`, else what the column `view` leaves no doubt about, else ""."""
+    told = row.values.get("modality", "")
+    view = row.values.get("view", "").lower()
+    return told or next((modality for modality, views in _VIEWS.items() if view.startswith(views)), "")
 
 
 def _findings(row: _Row) -> tuple[str, ...]:
@@ -191,6 +204,9 @@ def write_labels(out: Path, rows: Sequence[Mapping[str, str]]) -> None:
 def join(datasets: Sequence[Dataset]) -> Dataset:
     """Several sets as one: files named from the common parent folder, patients joined where their group is the same.
 
+    The collection of each of several is the name of its folder, or its path from the common parent where two have one
+    name.
+
     Raises:
         DataError: none, sets with different classes, or a file that is in two of them.
     """
@@ -198,13 +214,16 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
         raise DataError("datasets: expected at least one, all with the same classes, found none or others.")
     root = os.path.commonpath([d.root for d in datasets])
     samples = []
+    names = Counter(Path(d.root).name for d in datasets)
     for dataset in datasets:
         folder = PurePosixPath(Path(os.path.relpath(dataset.root, root)).as_posix())
         for sample in dataset.samples:
             file = str(folder / sample.file)
             # files that stand for themselves are no one patient only because two sets name them alike
             group = sample.group if dataset.grouped else _own_group(file)
-            samples.append(dataclasses.replace(sample, file=file, group=group))
+            name = Path(dataset.root).name
+            collection = "" if len(datasets) == 1 else name if names[name] == 1 else str(folder)
+            samples.append(dataclasses.replace(sample, file=file, group=group, collection=collection))
     return Dataset(
         root=root,
         samples=tuple(samples),
@@ -356,6 +375,7 @@ def _sample(root: Path, row: _Row, label: str, group: str) -> Sample:
         group=group,
         view=row.values.get("view") or None,
         source=row.values.get("source") or None,
+        modality=cast(Modality, told) if (told := _modality(row)) in ("xray", "ct") else None,
         split=cast(Literal["train", "val", "test"] | None, row.values.get("split") or None),
         findings=_findings(row),
         digest=digest,

@@ -4,14 +4,17 @@ One network takes an X-ray or a CT image and says COVID or not. Nine frozen Imag
 the same MLP head; VGG16 is chosen, its head tuned, its threshold moved. A CNN of the authors' own comes first.
 
 The recipe as written is the paper's chosen network (VGG16, average pooling, the tuned head); the variants are the
-networks of its comparison, with the head of the comparison (flatten-256-512-1), and the authors' own CNN.
+networks of its comparison, with the head of the comparison (flatten-256-512-1), the authors' own CNN, and the chosen
+network with its upper convolutions unfrozen in a second stage, which the paper finds not worth its cost.
 
 What cannot be reproduced: the paper prints its results as pictures of confusion matrices only, which its text does
-not carry, so no figure of it stands beside ours; "upper 2D convolutional layers trainable" does not say how many
-(`--set stages.head.trainable=upper:3` is VGG16's last block).
+not carry, so no figure of it stands beside ours; "upper 2D convolutional layers trainable" says neither how
+many (the variant `unfrozen` trains the three of VGG16's last block), nor how long, nor at which rate.
 """
 
 from __future__ import annotations
+
+from itertools import product
 
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Decision, Head, Optim, Paper, Protocol, Recipe, Scalar, Stage, Step
@@ -51,6 +54,7 @@ def _sources(net: str) -> dict[str, str]:
     }
 
 
+_HEAD = Head(pooling="average", hidden=(256, 512), activation="relu", dropout=0.0)
 _BEFORE = "; for the comparison before it, unstated"
 
 RECIPE = Recipe(
@@ -72,7 +76,7 @@ RECIPE = Recipe(
             name="head",
             level="image",
             net="vgg16",
-            head=Head(pooling="average", hidden=(256, 512), activation="relu", dropout=0.0),
+            head=_HEAD,
             init="imagenet",
             trainable="head",
             loss="binary_cross_entropy",
@@ -82,6 +86,22 @@ RECIPE = Recipe(
             batch=32,
             monitor="val_loss",
             seed=0,
+        ),
+        Stage(
+            name="unfreeze",
+            level="image",
+            net="vgg16",
+            head=_HEAD,
+            init="stage:head",
+            trainable="upper:3",
+            loss="binary_cross_entropy",
+            class_weights="none",
+            optim=Optim(name="adam", lr=1e-5),
+            epochs=10,
+            batch=32,
+            monitor="val_loss",
+            seed=0,
+            variants=("unfrozen",),
         ),
     ),
     protocols=(
@@ -97,6 +117,14 @@ RECIPE = Recipe(
             "stages.head.trainable": "all",
             "stages.head.epochs": 30,
         },
+        "unfrozen": {},
+    },
+    search={
+        "stages.head.head.activation": ("relu", "leaky_relu"),
+        "stages.head.head.pooling": ("flatten", "average"),
+        "stages.head.batch": (16, 32, 64),
+        "stages.head.optim.name": ("adam", "sgd"),
+        "stages.head.head.hidden": tuple(product((256, 512, 1024), repeat=2)),
     },
     sources={
         "modalities": "section 1: 'The input is the X-ray or CT captures'",
@@ -125,6 +153,15 @@ RECIPE = Recipe(
         "stages.head.augment": "assumed: the paper names none",
         "stages.head.monitor": "assumed: unstated",
         "stages.head.seed": "assumed",
+        "stages.unfreeze": "as in the stage before",
+        "stages.unfreeze.init": "section 4: 'In the next learning', after the frozen one",
+        "stages.unfreeze.trainable": "section 4: 'we made the upper 2D convolutional layers trainable'; how many is "
+        "unstated, VGG16's last block assumed",
+        "stages.unfreeze.optim": "assumed: unstated; Adam as before, at a hundredth of its rate",
+        "stages.unfreeze.epochs": "assumed: unstated",
+        "stages.unfreeze.augment": "assumed: the paper names none",
+        "stages.unfreeze.monitor": "assumed: unstated",
+        "stages.unfreeze.seed": "assumed",
         "protocols.honest": "ours: patients kept together, weights chosen on a part that is not reported",
         "protocols.paper": "assumed: 'the test images' are not said to be apart by patient; shares unstated",
         "decision": "section 4: 'the original 0.5'; 0.3 'the results are better' (--set decision.value=0.3)",

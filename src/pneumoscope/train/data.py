@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 from collections import Counter
@@ -9,6 +10,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,21 +18,23 @@ from torch import Tensor
 
 from pneumoscope.core.dataset import Dataset, Sample
 from pneumoscope.core.files import write_json
+from pneumoscope.core.image import Modality
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Sizes
-from pneumoscope.core.serial import digest, to_json
+from pneumoscope.core.serial import digest, from_json, to_json
 from pneumoscope.errors import DataError, PneumoscopeError
 from pneumoscope.io import load
 from pneumoscope.prep import pipeline
 from pneumoscope.runtime import gate
 
+FORMAT = 2  # raised when what lies in a prepared file changes
 AHEAD = 256  # images that may be ready and wait for the disk
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prepared:
-    """A dataset as the network takes it.
+    """A dataset as the network takes it, without the images that the gate refused.
 
     images: float32 `[N, H, W]` in 0..1, mapped from a file. pixels: width times height of each image as it was read,
     `[N]`. notes: what was noticed while reading.
@@ -82,69 +86,111 @@ class Prepared:
 def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) -> Prepared:
     """All images of a dataset as the network takes them.
 
-    The array lies in a file under `folder`, named by the data and the steps; it is made once.
+    The array lies in a file under `folder`, named by the data and the steps; it is made once. Images that the gate
+    refuses, as it would when screening, are left out, and the notes say so.
 
     Raises:
-        DataError: files that cannot be read or that the recipe does not take; the first ones are named.
+        DataError: files that cannot be read, of which the first ones are named, or no image left of a class.
     """
-    name = digest([[s.digest for s in dataset.samples], to_json(recipe.prep), to_json(recipe.modalities)])[:20]
+    told = [[s.digest for s in dataset.samples], to_json(recipe.prep), to_json(recipe.modalities)]
+    name = digest([FORMAT, *told])[:20]
     path, about = folder / f"prepared-{name}.npy", folder / f"prepared-{name}.json"
     if not (path.exists() and about.exists()):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(about, _prepare_into(path, dataset, recipe, progress))
-    found = json.loads(about.read_text(encoding="utf-8"))
+    found = from_json(_Read, json.loads(about.read_text(encoding="utf-8")))
+    taken = [dataclasses.replace(dataset.samples[at], modality=found.modalities[i]) for i, at in enumerate(found.taken)]
+    kept = dataclasses.replace(dataset, samples=tuple(taken))
+    _check_complete(kept, found.notes)
     return Prepared(
-        dataset=dataset,
-        images=np.load(path, mmap_mode="r", allow_pickle=False),
-        pixels=np.array(found["pixels"], dtype=np.int64),
-        notes=tuple(found["notes"]),
+        dataset=kept,
+        images=np.load(path, mmap_mode="r", allow_pickle=False)[: len(taken)],
+        pixels=np.array(found.pixels, dtype=np.int64),
+        notes=found.notes,
     )
 
 
-def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progress) -> dict[str, list[str] | list[int]]:
+def _check_complete(kept: Dataset, notes: tuple[str, ...]) -> None:
+    for name, count in kept.counts().items():
+        if not count:
+            raise DataError(f"--data: expected images of each class, found none of '{name}' once {notes[0]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What reading found. taken: positions of the samples that the gate lets pass; pixels, modalities: of those."""
+
+    taken: tuple[int, ...]
+    pixels: tuple[int, ...]
+    modalities: tuple[Modality | None, ...]
+    notes: tuple[str, ...]
+
+
+class _One(NamedTuple):
+    """One file, read: its image `[H, W]`, or why the gate refuses it, or why it cannot be read."""
+
+    image: np.ndarray | None = None
+    pixels: int = 0
+    modality: Modality | None = None
+    notes: tuple[str, ...] = ()
+    refused: str = ""
+    bad: str = ""
+
+
+def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progress) -> _Read:
     height, width = pipeline.input_size(recipe)
     part = path.with_suffix(".part")
+    # rows of refused images are left over at the end, and take no room on the disk
     images = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=(len(dataset), height, width))
     bad: list[str] = []
     notes: Counter[str] = Counter()
-    areas: list[int] = []
-
-    def one(sample: Sample) -> tuple[np.ndarray | None, int, tuple[str, ...]]:
-        try:
-            return read_prepared(Path(dataset.root) / sample.file, recipe)
-        except PneumoscopeError as error:
-            return None, 0, (str(error),)
+    refused: list[str] = []
+    taken: dict[int, _One] = {}
 
     with ThreadPoolExecutor(max_workers=2) as pool:
         for start in range(0, len(dataset), AHEAD):
-            found = pool.map(one, dataset.samples[start : start + AHEAD])
-            for i, (pixels, area, said) in enumerate(found, start):
-                if pixels is None:
-                    bad.append(said[0])
-                else:
-                    images[i] = pixels
-                    areas.append(area)
-                    notes.update(said)
+            found = pool.map(lambda s: _read(dataset, s, recipe), dataset.samples[start : start + AHEAD])
+            for i, one in enumerate(found, start):
+                bad += [one.bad] if one.bad else []
+                refused += [one.refused] if one.refused else []
+                if one.image is not None:
+                    images[len(taken)] = one.image
+                    taken[i] = one._replace(image=None)
+                    notes.update(one.notes)
                 progress("reading images", i + 1, len(dataset))
     images.flush()
     del images
     if bad:
         part.unlink()
         raise DataError(
-            f"labels.csv: expected every file to be an image that {recipe.name} takes, found {len(bad)} of "
+            f"labels.csv: expected every file to be an image that can be read, found {len(bad)} of "
             f"{len(dataset)} that are not: {' | '.join(bad[:3])} Mend the files, or take their lines out of labels.csv."
         )
     part.replace(path)
     lines = [f"{count} of {len(dataset)} images: {note}" for note, count in sorted(notes.items())]
-    return {"notes": lines, "pixels": areas}
+    if refused:
+        lines.insert(0, f"{len(refused)} of {len(dataset)} images were left out, the first one for: {refused[0]}")
+    return _Read(
+        taken=tuple(taken),
+        pixels=tuple(one.pixels for one in taken.values()),
+        modalities=tuple(one.modality for one in taken.values()),
+        notes=tuple(lines),
+    )
 
 
-def read_prepared(path: Path, recipe: Recipe) -> tuple[np.ndarray, int, tuple[str, ...]]:
-    """One file as the network takes it, `[H, W]`, its size as read, and the warnings of reading and of the gate."""
-    study = load.load_study(path)
-    image = study.images[0]
-    verdict = gate.judge(study, recipe.modalities)
-    if verdict.reasons:
-        raise DataError(f"{path.name}: {verdict.reasons[0]}")
-    prepared = pipeline.run(image, recipe.prep)
-    return prepared.pixels, image.shape[0] * image.shape[1], (*study.warnings, *image.warnings, *verdict.warnings)
+def _read(dataset: Dataset, sample: Sample, recipe: Recipe) -> _One:
+    try:
+        study = load.load_study(Path(dataset.root) / sample.file)
+        image = study.images[0]
+        verdict = gate.judge(study, recipe.modalities)
+        if verdict.reasons:
+            return _One(refused=verdict.reasons[0])  # without the file's name, which may be a patient's
+        prepared = pipeline.run(image, recipe.prep)
+    except PneumoscopeError as error:
+        return _One(bad=str(error))
+    return _One(
+        image=prepared.pixels,
+        pixels=image.shape[0] * image.shape[1],
+        modality=image.modality or sample.modality,
+        notes=(*study.warnings, *image.warnings, *verdict.warnings),
+    )

@@ -58,7 +58,11 @@ class Clock:
         finally:
             self._seconds[what] += time.monotonic() - start  # type: ignore[assignment]
 
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What was done -> wall seconds, of all calls together."""
+        return {what: round(spent, 2) for what, spent in sorted(self._seconds.items())}
+
     def save(self) -> None:
         """Write environment.json."""
-        seconds = {what: round(spent, 2) for what, spent in sorted(self._seconds.items())}
-        write_json(self._path, {**self._facts, "seconds": seconds})
+        write_json(self._path, {**self._facts, "seconds": self.seconds})

@@ -5,30 +5,18 @@ Berrimi 2021, Figs. 5, 8 and 9; Basu 2020, Fig. 3. All of the first fold, whose 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
 
 from pneumoscope.core.result import Gallery, Picture
 from pneumoscope.nets.build import ScreeningNet
 from pneumoscope.train.augment import augmentation
+from pneumoscope.train.folds import OutOfFold
 from pneumoscope.train.stages import Bench, fitted
 
 EXAMPLES = 16
 ORIGINALS, CHANGED = 4, 3
 OF_EACH_CLASS = 3
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class OutOfFold:
-    """Answers for samples by networks that did not learn from them. positions: of the samples, `[n]`."""
-
-    positions: np.ndarray
-    folds: np.ndarray
-    probabilities: np.ndarray
-    decisions: np.ndarray
-    thresholds: tuple[float, ...]
 
 
 def galleries(bench: Bench, answers: OutOfFold) -> tuple[Gallery, ...]:

@@ -10,6 +10,7 @@ import dataclasses
 import io
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +26,29 @@ from pneumoscope.core.role import MAIN
 from pneumoscope.core.serial import Mismatch, digest, from_json
 from pneumoscope.errors import DataError, IntegrityError, UsageError
 from pneumoscope.evaluate import metrics
-from pneumoscope.evaluate.decide import decide, fit_threshold
 from pneumoscope.evaluate.split import final_split, make_split, role_split
 from pneumoscope.train.checkpoint import Progression, load_tensors
-from pneumoscope.train.data import prepare
+from pneumoscope.train.data import Prepared, prepare
 from pneumoscope.train.environment import Clock, environment
 from pneumoscope.train.export import write_bundle
-from pneumoscope.train.pictures import OutOfFold, galleries
-from pneumoscope.train.stages import Bench, fit_stages, predict, pretrained
+from pneumoscope.train.folds import OutOfFold, answer_folds, fitted_threshold
+from pneumoscope.train.pictures import galleries
+from pneumoscope.train.stages import Bench, fit_stages, pretrained
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Ran:
+    """What came out of a run. galleries: pictures for the report. dataset: of main, without images left out.
+
+    seconds: what was done -> wall seconds, of all calls of this run together.
+    """
+
+    evaluation: Evaluation
+    galleries: tuple[Gallery, ...]
+    answers: OutOfFold
+    dataset: Dataset
+    seconds: Mapping[str, float]
+
 
 # images of the training data on which the exported graph is compared with torch
 CHECKED_IMAGES = 64
@@ -51,11 +67,11 @@ def run(
     prepared: Path,
     warnings: tuple[str, ...] = (),
     export: bool = True,
-) -> tuple[Evaluation, tuple[Gallery, ...]]:
+) -> Ran:
     """Train, evaluate and export a resolved recipe; the same call resumes a run that was stopped.
 
     datasets: by role. prepared: folder for prepared images, which several runs may share. export: fit on all data and
-    write the bundle, too. Also returned: pictures for the report.
+    write the bundle, too.
 
     Raises:
         UsageError: `out` holds a run of another recipe or other settings.
@@ -67,31 +83,37 @@ def run(
             raise DataError(f"classes of {role}: expected the recipe's, found {', '.join(dataset.classes.names)}.")
     _claim(out, recipe, pretrained(recipe, weights_dir))
     clock = Clock(out / "environment.json", environment(kept_memory=kept_memory))
-    split = _split(out, datasets[MAIN], recipe)
-    parts = {role: _part(out, datasets[role], recipe, role) for role in datasets if role != MAIN}
     with clock.of("reading"):
         data = {role: prepare(dataset, recipe, prepared, progress) for role, dataset in datasets.items()}
+    split = _split(out, data[MAIN].dataset, recipe)
     bench = Bench(
         recipe=recipe,
         data=data,
-        parts=parts,
+        parts={role: _part(out, data[role].dataset, recipe, role) for role in data if role != MAIN},
         out=out,
         cache=cache,
         weights_dir=weights_dir,
         progress=progress,
         clock=clock,
     )
-    answers = _folds(bench, split, out)
-    noticed = [
-        note if role == MAIN else f"role {role}: {note}" for role, prepared in data.items() for note in prepared.notes
-    ]
-    evaluation = _evaluate(bench, split, answers, (*warnings, *noticed))
+    answers = answer_folds(bench, split, out)
+    evaluation = _evaluate(bench, split, answers, (*warnings, *_noticed(data)))
     _write_predictions(out / "predictions.csv", bench, answers)
     write_json(out / "evaluation.json", evaluation)
     if export and not (out / "bundle" / bundles.FACTS).exists():
         _final(bench, answers, evaluation, out, card, fold=len(split.folds))
     clock.save()
-    return evaluation, galleries(bench, answers)
+    return Ran(
+        evaluation=evaluation,
+        galleries=galleries(bench, answers),
+        answers=answers,
+        dataset=data[MAIN].dataset,
+        seconds=clock.seconds,
+    )
+
+
+def _noticed(data: Mapping[str, Prepared]) -> list[str]:
+    return [note if role == MAIN else f"role {role}: {note}" for role, read in data.items() for note in read.notes]
 
 
 def _part(out: Path, dataset: Dataset, recipe: Recipe, role: str) -> Fold:
@@ -154,44 +176,6 @@ def _split(out: Path, dataset: Dataset, recipe: Recipe) -> Split:
         write_json(path, split)
     split.part(dataset, 0, "test")  # refuses another dataset
     return split
-
-
-def _folds(bench: Bench, split: Split, out: Path) -> OutOfFold:
-    parts = []
-    for k in range(len(split.folds)):
-        test = split.part(bench.main.dataset, k, "test")
-        path = out / f"fold_{k}" / "answers.json"
-        if not path.exists():
-            write_json(path, _fold(bench, split, k, out / f"fold_{k}"))
-            bench.clock.save()
-        found = json.loads(path.read_text(encoding="utf-8"))
-        probabilities = np.asarray(found["probabilities"], dtype=np.float64)
-        parts.append((test, k, probabilities, found["threshold"]))
-    classes = bench.main.dataset.classes
-    return OutOfFold(
-        positions=np.concatenate([np.asarray(p[0], dtype=np.int64) for p in parts]),
-        folds=np.concatenate([np.full(len(p[0]), p[1]) for p in parts]),
-        probabilities=np.concatenate([p[2] for p in parts]),
-        decisions=np.concatenate([decide(p[3], p[2], classes) for p in parts]),
-        thresholds=tuple(p[3] for p in parts if p[3] is not None),
-    )
-
-
-def _fold(bench: Bench, split: Split, k: int, folder: Path) -> dict[str, object]:
-    train, test = split.part(bench.main.dataset, k, "train"), split.part(bench.main.dataset, k, "test")
-    val = split.part(bench.main.dataset, k, "val") or test  # none: the protocol lets the test part choose
-    folder.mkdir(parents=True, exist_ok=True)
-    net, _ = fit_stages(bench, train, val, folder, fold=k, what=f"fold {k + 1} of {len(split.folds)}")
-    threshold = _threshold(bench, val, predict(bench, net, val))
-    return {"threshold": threshold, "probabilities": predict(bench, net, test).tolist()}
-
-
-def _threshold(bench: Bench, positions: list[int], probabilities: np.ndarray) -> float | None:
-    classes = bench.main.dataset.classes
-    if classes.positive is None:
-        return None
-    truth = bench.main.labels.numpy()[positions] == classes.positive_index
-    return fit_threshold(bench.recipe.decision, probabilities[:, classes.positive_index], truth)
 
 
 def _evaluate(bench: Bench, split: Split, answers: OutOfFold, warnings: tuple[str, ...]) -> Evaluation:
@@ -292,7 +276,7 @@ def _final(
             bench.recipe,
             {role: prepared.dataset for role, prepared in bench.data.items()},
             images=np.ascontiguousarray(bench.main.images[np.sort(checked)]),
-            threshold=_threshold(bench, answers.positions.tolist(), answers.probabilities),
+            threshold=fitted_threshold(bench, answers.positions, answers.probabilities),
             evaluation=evaluation,
             used=used,
             card=card,

@@ -1,0 +1,119 @@
+"""The folds of a split, each fitted and asked about its test part; what lies there is not redone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pneumoscope.core.dataset import Dataset, Split
+from pneumoscope.core.files import write_json
+from pneumoscope.evaluate.decide import decide, fit_threshold
+from pneumoscope.train.stages import Bench, fit_stages, predict
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Chosen:
+    """What the weights of a fold were chosen on, and thresholds may be. positions: `[m]`. probabilities: `[m, K]`."""
+
+    positions: np.ndarray
+    probabilities: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OutOfFold:
+    """Answers for samples by networks that did not learn from them.
+
+    positions: of the samples, `[n]`. folds: of each, `[n]`. probabilities: `[n, K]`. decisions: integers `[n]`.
+    thresholds: of each fold, none for argmax. chosen: of each fold.
+    """
+
+    positions: np.ndarray
+    folds: np.ndarray
+    probabilities: np.ndarray
+    decisions: np.ndarray
+    thresholds: tuple[float, ...]
+    chosen: tuple[Chosen, ...]
+
+
+def answer_folds(
+    bench: Bench, split: Split, out: Path, *, after: Callable[[int, OutOfFold], None] | None = None
+) -> OutOfFold:
+    """Fit every fold under `out`/fold_<k>, or find it there, and join the answers for the test parts.
+
+    after: called with a fold's number and its own answers once it is done; what it raises stops here.
+    """
+    parts = []
+    for k in range(len(split.folds)):
+        folder = out / f"fold_{k}"
+        if not (folder / ANSWERS).exists():
+            write_json(folder / ANSWERS, _fold(bench, split, k, folder))
+            bench.clock.save()
+        parts.append(_read(bench, split, k, folder))
+        if after is not None:
+            after(k, parts[-1])
+    return OutOfFold(
+        positions=np.concatenate([p.positions for p in parts]),
+        folds=np.concatenate([p.folds for p in parts]),
+        probabilities=np.concatenate([p.probabilities for p in parts]),
+        decisions=np.concatenate([p.decisions for p in parts]),
+        thresholds=tuple(t for p in parts for t in p.thresholds),
+        chosen=tuple(c for p in parts for c in p.chosen),
+    )
+
+
+# "validation" came later; a fold without it is asked again, its weights being there
+ANSWERS = "answers.json"
+
+
+def _read(bench: Bench, split: Split, k: int, folder: Path) -> OutOfFold:
+    dataset = bench.main.dataset
+    found = json.loads((folder / ANSWERS).read_text(encoding="utf-8"))
+    if "validation" not in found:
+        found = _fold(bench, split, k, folder)
+        write_json(folder / ANSWERS, found)
+    probabilities = np.asarray(found["probabilities"], dtype=np.float64)
+    positions = np.asarray(split.part(dataset, k, "test"), dtype=np.int64)
+    return OutOfFold(
+        positions=positions,
+        folds=np.full(len(positions), k),
+        probabilities=probabilities,
+        decisions=decide(found["threshold"], probabilities, dataset.classes),
+        thresholds=() if found["threshold"] is None else (found["threshold"],),
+        chosen=(
+            Chosen(
+                positions=np.asarray(choosing(split, dataset, k), dtype=np.int64),
+                probabilities=np.asarray(found["validation"], dtype=np.float64),
+            ),
+        ),
+    )
+
+
+def choosing(split: Split, dataset: Dataset, k: int) -> list[int]:
+    """Positions of what chooses a fold's weights: a protocol without a validation part lets the test part choose."""
+    return split.part(dataset, k, "val") or split.part(dataset, k, "test")
+
+
+def _fold(bench: Bench, split: Split, k: int, folder: Path) -> dict[str, object]:
+    train, test = split.part(bench.main.dataset, k, "train"), split.part(bench.main.dataset, k, "test")
+    val = choosing(split, bench.main.dataset, k)
+    folder.mkdir(parents=True, exist_ok=True)
+    net, _ = fit_stages(bench, train, val, folder, fold=k, what=f"fold {k + 1} of {len(split.folds)}")
+    on_val = predict(bench, net, val)
+    return {
+        "threshold": fitted_threshold(bench, np.asarray(val, dtype=np.int64), on_val),
+        "probabilities": predict(bench, net, test).tolist(),
+        "validation": on_val.tolist(),
+    }
+
+
+def fitted_threshold(bench: Bench, positions: np.ndarray, probabilities: np.ndarray) -> float | None:
+    """The threshold of the recipe's decision on answers for samples; None where no class is positive."""
+    classes = bench.main.dataset.classes
+    if classes.positive is None:
+        return None
+    truth = bench.main.labels.numpy()[positions] == classes.positive_index
+    return fit_threshold(bench.recipe.decision, probabilities[:, classes.positive_index], truth)
