@@ -38,7 +38,7 @@ overrides = {"stages.head.net": net, "stages.head.init": "random", "stages.head.
 cached = resolve(find("szalay2021")[0], overrides=overrides)
 anew = dataclasses.replace(cached, stages=(dataclasses.replace(cached.stages[0], augment=(NOTHING,)),))
 dataset = read_dataset(data, cached.classes, mapping=MAPPING)
-images, _ = prepare(dataset, cached, work / "prepared", silent)
+prepared = prepare(dataset, cached, work / "prepared", silent)
 train, val = list(range(96)), list(range(96, len(dataset)))
 print(f"{machine()}; {net}, {len(train)} + {len(val)} images, {EPOCHS} epochs, allocator kept: {kept}\n")
 
@@ -46,8 +46,9 @@ seconds = {}
 for name, recipe in (("cached, first time", cached), ("cached, found again", cached), ("computed each epoch", anew)):
     bench = Bench(
         recipe=recipe,
-        dataset=dataset,
-        images=images,
+        data={"main": prepared},
+        parts={},
+        out=work,
         cache=work / "cache",
         weights_dir=None,
         progress=silent,

@@ -15,8 +15,9 @@ from pneumoscope import bundle as bundles
 from pneumoscope.core.files import new_folder, write_bytes, write_json, write_text
 from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.resolve import resolve_all
-from pneumoscope.core.result import Evaluation, Prediction
+from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
 from pneumoscope.errors import InputError, LeakError, UsageError
+from pneumoscope.evaluate.thresholds import read_rules
 from pneumoscope.recipes import find
 from pneumoscope.running import needs_training_extra, run_one, write_report
 
@@ -77,7 +78,13 @@ def _counted(results: Iterable[Screened], progress: Progress) -> Iterable[Screen
 
 
 def _write_predictions(
-    results: Iterable[Screened], bundle: Bundle, folder: Path, out: Path, *, explain: bool
+    results: Iterable[Screened],
+    bundle: Bundle,
+    folder: Path,
+    out: Path,
+    *,
+    explain: bool,
+    galleries: Sequence[Gallery] = (),
 ) -> list[Prediction]:
     from pneumoscope.report import html
 
@@ -86,10 +93,11 @@ def _write_predictions(
     def written() -> Iterable[Screened]:
         for i, result in enumerate(results):
             outputs = _write_maps(result, i, folder, out) if explain else {}
+            outputs = {**result.prediction.outputs, **outputs}
             predictions.append(dataclasses.replace(result.prediction, outputs=outputs))
             yield dataclasses.replace(result, prediction=predictions[-1])
 
-    write_text(folder / "report.html", html.screening_report(written(), bundle.facts))
+    write_text(folder / "report.html", html.screening_report(written(), bundle.facts, galleries=galleries))
     write_json(folder / "predictions.json", predictions)
     return predictions
 
@@ -118,20 +126,25 @@ def explain(
     out: Path,
     layer: str | None = None,
     target: str | None = None,
+    features: bool = False,
     series_uid: str | None = None,
 ) -> Prediction:
     """Where the network looked in one image: report.html, overlay and map in the pixels of the source.
 
     layer: None for the one that the graph explains without torch; any other needs the extra [train].
     target: the class asked about; None for the one decided for.
+    features: also what `layer` answers, or else an early, a middle and the last layer: features/<layer>.png, the
+        brightest channels in a grid. Needs the extra [train].
 
     Raises:
         InputError: an image that cannot be read or that the gate refuses.
         UsageError: an unknown layer or class, or an `out` in use.
-        MissingError: another layer than the graph's, without torch.
+        MissingError: another layer than the graph's, or features, without torch.
     """
     from pneumoscope.runtime.screen import Screener
 
+    if features:
+        needs_training_extra("showing feature maps")
     screener = Screener(bundles.load(bundle))
     names = screener.recipe.classes.names
     if target is not None and target not in names:
@@ -142,8 +155,10 @@ def explain(
         raise InputError("; ".join(result.prediction.reasons))
     if layer is not None and layer != screener.bundle.facts.explains:
         result = _at_layer(screener.bundle, result, layer)
+    inside = _inside(screener.bundle, result, layer) if features else {}
     with new_folder(out) as folder:
-        return _write_predictions([result], screener.bundle, folder, out, explain=True)[0]
+        result, galleries = _write_features(inside, result, folder, out)
+        return _write_predictions([result], screener.bundle, folder, out, explain=True, galleries=galleries)[0]
 
 
 def _at_layer(bundle: Bundle, result: Screened, layer: str) -> Screened:
@@ -161,6 +176,37 @@ def _at_layer(bundle: Bundle, result: Screened, layer: str) -> Screened:
     return dataclasses.replace(result, explanation=screen.explain(cam, prepared, layer=layer, target=target))
 
 
+def _inside(bundle: Bundle, result: Screened, layer: str | None) -> dict[str, Picture]:
+    """Layer -> the grid of what it answers."""
+    from pneumoscope.explain.rebuild import layer_maps
+    from pneumoscope.nets import maps
+    from pneumoscope.prep import pipeline
+
+    if result.image is None:
+        return {}
+    prepared = pipeline.run(result.image, bundle.facts.recipe.prep)
+    found = layer_maps(bundle, prepared.pixels, layer=layer)
+    return {name: maps.picture(name, values) for name, values in found.items()}
+
+
+def _write_features(
+    inside: Mapping[str, Picture], result: Screened, folder: Path, out: Path
+) -> tuple[Screened, tuple[Gallery, ...]]:
+    """Write each layer's grid; the result that names the files, and the gallery for the report."""
+    if not inside:
+        return result, ()
+    from pneumoscope.nets.maps import LIGHT
+    from pneumoscope.report import figures
+
+    outputs = {}
+    for layer, picture in inside.items():
+        write_bytes(folder / f"features/{layer}.png", figures.picture_png(picture))
+        outputs[f"features/{layer}"] = str(out / f"features/{layer}.png")
+    prediction = dataclasses.replace(result.prediction, outputs=outputs)
+    gallery = Gallery(title="Inside the network", note=LIGHT, pictures=tuple(inside.values()), large=True)
+    return dataclasses.replace(result, prediction=prediction), (gallery,)
+
+
 def train(
     recipe: str,
     data: Sequence[str | Path],
@@ -171,6 +217,7 @@ def train(
     overrides: Mapping[str, str] | None = None,
     weights_dir: Path | None = None,
     ungrouped: bool = False,
+    at: Sequence[str] = (),
     progress: Progress = silent,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Evaluation]:
@@ -178,6 +225,7 @@ def train(
 
     data: folders with labels.csv, each for the role "main" or, as "ROLE=FOLDER", for another of the recipe's.
     protocol: "honest", "paper", or "both", which makes a run of each under `out` and one report of the two.
+    at: thresholds to study, too (see `evaluate.thresholds.read_rules`); a finished run is not trained again for them.
     say: told each warning as it is found.
 
     Raises:
@@ -188,6 +236,7 @@ def train(
     found, variant = find(recipe)
     wanted = ("honest", "paper") if protocol == "both" else (protocol,)
     resolved = resolve_all(found, variant=variant, protocols=wanted, overrides=overrides)
+    rules = read_rules(at, resolved[0].classes, fitted=True)
     needs_training_extra("training")
     if (
         len(resolved) > 1
@@ -209,7 +258,9 @@ def train(
         folder = out / one.protocol.name if len(resolved) > 1 else out
         # a bundle comes of the honest run: of both, the paper's way is there to be measured
         export = len(resolved) == 1 or one.protocol.name == "honest"
-        ran = run_one(one, datasets, folder, weights_dir, progress, warnings, prepared=out / "cache", export=export)
+        ran = run_one(
+            one, datasets, folder, weights_dir, progress, warnings, prepared=out / "cache", export=export, at=rules
+        )
         evaluations.append(ran.evaluation)
         pictures.append(ran.galleries)
     if len(resolved) > 1:
@@ -225,12 +276,16 @@ def evaluate(
     out: Path,
     mapping: Mapping[str, str] | None = None,
     ungrouped: bool = False,
+    at: Sequence[str] = (),
     progress: Progress = silent,
     say: Callable[[str], None] = lambda text: None,
 ) -> Evaluation:
     """How good a bundle is on labelled images that it has not seen: predictions.csv, evaluation.json, report.html.
 
+    at: thresholds in 0..1 to study, too.
+
     Raises:
+        UsageError: thresholds that do not fit, or an `out` in use.
         LeakError: images that the bundle was trained on.
         DataError: data that cannot be used.
     """
@@ -238,6 +293,7 @@ def evaluate(
 
     loaded = bundles.load(bundle)
     facts = loaded.facts
+    rules = read_rules(at, facts.recipe.classes, fitted=False)
     from pneumoscope import reading
     from pneumoscope.io import manifest
 
@@ -260,7 +316,7 @@ def evaluate(
         )
     start = time.monotonic()
     with new_folder(out) as folder:
-        evaluation = assess(loaded, dataset, folder, warnings=warnings, progress=progress)
+        evaluation = assess(loaded, dataset, folder, warnings=warnings, progress=progress, at=rules)
         write_json(folder / "evaluation.json", evaluation)
         run = {"bundle": facts.id, "seconds": f"{time.monotonic() - start:.1f}"}
         from pneumoscope.report import html

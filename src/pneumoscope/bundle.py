@@ -38,8 +38,8 @@ MOST_BYTES = 2 * 2**30  # bytes of any other file, and of all of a zip's; ONNX e
 class DataCard:
     """What a bundle was trained on.
 
-    counts: class -> images. modalities: "xray", "ct" or "not stated" -> images, by the manifest's views. sources: as
-    the manifest's `source` column names them.
+    counts: class -> images. modalities: "xray", "ct" or "not stated" -> images, by the files or the manifest. sources:
+    as the manifest's `source` column names them.
     """
 
     n_images: int

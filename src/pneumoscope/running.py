@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pneumoscope.core.dataset import Dataset
 from pneumoscope.core.files import write_text
 from pneumoscope.core.progress import Progress
-from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.recipe import Decision, Recipe
 from pneumoscope.core.result import Evaluation, Gallery
 from pneumoscope.errors import missing_extra
 
@@ -30,10 +30,12 @@ def run_one(
     *,
     prepared: Path,
     export: bool,
+    at: Sequence[Decision] = (),
 ) -> Ran:
     """Run a resolved recipe under `out` and write its report.
 
-    prepared: folder of prepared images, which several runs share. export: write its bundle, too.
+    prepared: folder of prepared images, which several runs share. export: write its bundle, too. at: thresholds to
+    study, too.
     """
     from platformdirs import user_cache_path
 
@@ -54,6 +56,7 @@ def run_one(
         progress=progress,
         prepared=prepared,
         warnings=warnings,
+        at=at,
         export=export,
     )
     write_report(out, [ran.evaluation], recipe, [ran.galleries], datasets)

@@ -40,11 +40,13 @@ app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(weights_app, name="weights")
 
+AT = "A threshold to report on, too: 0.4; in training also youden, sensitivity=0.9 or cost=10."
 Out = Annotated[Path, typer.Option("--out", help="New folder for what is written.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Data = Annotated[list[str], typer.Option("--data", help="Folder with labels.csv; may be given several times.")]
 Map = Annotated[list[str] | None, typer.Option("--map", metavar="LABEL=CLASS", help="The class a label stands for.")]
 Weights = Annotated[Path | None, typer.Option("--weights", help="Folder of <timm name>.safetensors files.")]
+At = Annotated[list[str] | None, typer.Option("--at", metavar="RULE", help=AT)]
 Ungrouped = Annotated[bool, typer.Option("--ungrouped", help="The data names no patients; the report will say so.")]
 BundleName = Annotated[str, typer.Argument(metavar="BUNDLE", help="A folder, a zip, or a built-in name (phantom).")]
 Series = Annotated[str | None, typer.Option("--series", metavar="UID", help="SeriesInstanceUID; no other is taken.")]
@@ -161,12 +163,15 @@ def explain(
     out: Out,
     layer: Annotated[str | None, typer.Option(help="Another layer than the last; needs the extra [train].")] = None,
     target: Annotated[str | None, typer.Option(metavar="CLASS", help="The class asked about.")] = None,
+    features: Annotated[
+        bool, typer.Option("--features", help="Also feature maps, of --layer or three; needs the extra [train].")
+    ] = False,
     series: Series = None,
 ) -> None:
     """Show where the network looked in one image."""
     from pneumoscope import api
 
-    prediction = api.explain(bundle, path, out=out, layer=layer, target=target, series_uid=series)
+    prediction = api.explain(bundle, path, out=out, layer=layer, target=target, features=features, series_uid=series)
     _print_predictions([prediction])
     print(f"report: {(out / 'report.html').resolve()}")
 
@@ -183,6 +188,7 @@ def train(
     ] = None,
     weights: Weights = None,
     ungrouped: Ungrouped = False,
+    at: At = None,
 ) -> None:
     """Train, evaluate and export a method; the same command resumes one that was stopped."""
     from pneumoscope import api
@@ -197,6 +203,7 @@ def train(
             overrides=pairs("--set", overrides),
             weights_dir=weights,
             ungrouped=ungrouped,
+            at=at or (),
             progress=report,
             say=say,
         )
@@ -206,13 +213,22 @@ def train(
 
 
 @app.command(epilog="Example: pneumoscope evaluate run/bundle --data OTHER --out result")
-def evaluate(bundle: BundleName, data: Data, out: Out, mapping: Map = None, ungrouped: Ungrouped = False) -> None:
+def evaluate(
+    bundle: BundleName, data: Data, out: Out, mapping: Map = None, ungrouped: Ungrouped = False, at: At = None
+) -> None:
     """Measure a bundle on labelled images that it has not seen."""
     from pneumoscope import api
 
     with progress() as report:
         evaluation = api.evaluate(
-            bundle, data, out=out, mapping=pairs("--map", mapping), ungrouped=ungrouped, progress=report, say=say
+            bundle,
+            data,
+            out=out,
+            mapping=pairs("--map", mapping),
+            ungrouped=ungrouped,
+            at=at or (),
+            progress=report,
+            say=say,
         )
     _print_evaluation(evaluation)
     print(f"report: {(out / 'report.html').resolve()}")

@@ -167,11 +167,15 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gallery:
-    """Pictures that a report shows together. note: what they are, one or two sentences."""
+    """Pictures that a report shows together, in rows of four where they are `large`: small parts must be seen.
+
+    note: what they are, in a few sentences.
+    """
 
     title: str
     note: str
     pictures: tuple[Picture, ...]
+    large: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

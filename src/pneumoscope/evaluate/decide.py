@@ -27,7 +27,7 @@ def fit_threshold(decision: Decision, positive: np.ndarray, truth: np.ndarray) -
         RecipeError: a `value` that makes no sense for the rule.
         DataError: a rule to be fitted on values outside 0..1, or on images of one class alone.
     """
-    _check_value(decision)
+    check_value(decision)
     if decision.rule == "argmax":
         return None
     if decision.rule == "fixed":
@@ -76,7 +76,8 @@ def decide(threshold: float | None, probabilities: np.ndarray, classes: ClassSet
     return decided
 
 
-def _check_value(decision: Decision) -> None:
+def check_value(decision: Decision) -> None:
+    """See that a rule's value makes sense for it; raises RecipeError where it does not."""
     value = decision.value
     if decision.rule == "fixed" and not 0 <= value <= 1:
         raise RecipeError(f"decision.value: expected a probability in 0..1 for 'fixed', found {value}.")

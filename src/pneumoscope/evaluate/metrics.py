@@ -18,6 +18,7 @@ BINS = 15  # equal-mass bins, as in Roelofs et al. 2022
 IMAGES_A_BIN = 10
 ROC_POINTS = 200
 FEW_PATIENTS = 10
+Metric = Interval | Mapping[str, Interval]  # of the whole, or class -> of that class
 _CELLS = 2_000_000  # weights held at once: bounds the memory, whatever the number of images
 
 
@@ -81,6 +82,34 @@ def plain(decisions: np.ndarray, labels: np.ndarray, classes: ClassSet) -> dict[
     }
 
 
+def of_decisions(
+    decided: Sequence[np.ndarray],
+    labels: np.ndarray,
+    groups: Sequence[str],
+    classes: ClassSet,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> list[tuple[Mapping[str, Metric], tuple[tuple[int, ...], ...]]]:
+    """What decisions alone determine of several ways `[N]` to decide for the same images: metrics, and confusion.
+
+    The metrics and intervals are those that `evaluate` gives of the same decisions, groups and seed; all ways share
+    its resamples. No AUC, Brier score or calibration: those are of the probabilities.
+    """
+    patients, patient = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    drawn: list[list[dict[str, np.ndarray]]] = [[] for _ in decided]
+    for weights in _resampled(patient, len(patients), resamples, seed):
+        for rows, decisions in zip(drawn, decided, strict=True):
+            rows.append(_of_decisions(labels, decisions, weights, len(classes.names)))
+    once = np.ones((1, len(labels)))
+    found = []
+    for rows, decisions in zip(drawn, decided, strict=True):
+        data = _of_decisions(labels, decisions, once, len(classes.names))
+        counts = _confusion(labels, decisions, once, len(classes.names))[0]
+        found.append((_intervals(data, rows, classes), tuple(tuple(int(n) for n in row) for row in counts)))
+    return found
+
+
 def _checked(
     probabilities: np.ndarray, labels: np.ndarray, decisions: np.ndarray, groups: Sequence[str], classes: ClassSet
 ) -> np.ndarray:
@@ -118,10 +147,17 @@ def _resampled(patient: np.ndarray, n_patients: int, resamples: int, seed: int) 
 
 def _metrics(
     p: np.ndarray, labels: np.ndarray, decisions: np.ndarray, resampled: Iterable[np.ndarray], classes: ClassSet
-) -> dict[str, Interval | Mapping[str, Interval]]:
+) -> dict[str, Metric]:
     data = _figures(p, labels, decisions, np.ones((1, len(p))), classes, noise=1)
     drawn = [_figures(p, labels, decisions, weights, classes, noise=2) for weights in resampled]
-    found: dict[str, Interval | Mapping[str, Interval]] = {}
+    return _intervals(data, drawn, classes)
+
+
+def _intervals(
+    data: Mapping[str, np.ndarray], drawn: Sequence[Mapping[str, np.ndarray]], classes: ClassSet
+) -> dict[str, Metric]:
+    """Figures of the data with the intervals that those of its resamples give."""
+    found: dict[str, Metric] = {}
     for name, value in data.items():
         rows = np.concatenate([d[name] for d in drawn])
         if value.ndim == 1:
@@ -138,8 +174,7 @@ def _figures(
     k = len(classes.names)
     one_hot = np.eye(k)[labels]
     present = one_hot.any(axis=0)
-    found = _from_confusion(_confusion(labels, decisions, weights, k))
-    found["balanced_accuracy"] = found["sensitivity"][:, present].mean(axis=1)
+    found = _of_decisions(labels, decisions, weights, k)
     score, truth = _judged(p, labels, classes)
     if k == 2:
         found["auc"] = _auc(score, truth, weights)
@@ -150,6 +185,13 @@ def _figures(
         loss = ((p - one_hot) ** 2).sum(axis=1)
     found["brier"] = weights @ loss / weights.sum(axis=1)
     found["ece"] = _ece(score, truth, weights, noise=noise)
+    return found
+
+
+def _of_decisions(labels: np.ndarray, decisions: np.ndarray, weights: np.ndarray, k: int) -> dict[str, np.ndarray]:
+    """The part of `_figures` that no probability goes into."""
+    found = _from_confusion(_confusion(labels, decisions, weights, k))
+    found["balanced_accuracy"] = found["sensitivity"][:, np.unique(labels)].mean(axis=1)
     return found
 
 

@@ -15,6 +15,7 @@ from pneumoscope.bundle import Bundle
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.errors import IntegrityError, UsageError
 from pneumoscope.explain.cam import grad_cam
+from pneumoscope.nets import maps
 from pneumoscope.nets.build import Net, build, score_seeds
 from pneumoscope.prep import pipeline
 
@@ -49,13 +50,7 @@ def layer_cam(bundle: Bundle, pixels: np.ndarray, *, layer: str, target: str) ->
         UsageError: no such layer.
     """
     net = rebuild(bundle)
-    names = [name for name, module in net.backbone.named_modules() if name and not list(module.children())]
-    listed: tuple[str, ...] = getattr(net.backbone, "layers", tuple)()
-    known = dict(net.backbone.named_modules())
-    if layer not in known or not layer:
-        raise UsageError(
-            f"--layer: expected a layer of the network, found '{layer}'. {did_you_mean(layer, [*listed, *names])}"
-        )
+    _check_known(net, layer)
     seeds = score_seeds(net.head.outputs, net.classes)[net.classes.index(target)]
 
     def score(logits: Tensor) -> Tensor:
@@ -63,3 +58,25 @@ def layer_cam(bundle: Bundle, pixels: np.ndarray, *, layer: str, target: str) ->
 
     x = torch.from_numpy(np.ascontiguousarray(pixels))[None, None]
     return np.asarray(grad_cam(net, x, f"backbone.{layer}", score)[0])
+
+
+def layer_maps(bundle: Bundle, pixels: np.ndarray, *, layer: str | None) -> dict[str, np.ndarray]:
+    """Feature maps `[C, h, w]` of a prepared image `[H, W]` at `layer`, or at an early, a middle and the last one.
+
+    Raises:
+        UsageError: no such layer, or one without maps.
+    """
+    net = rebuild(bundle)
+    if layer is not None and layer != bundle.facts.explains:
+        _check_known(net, layer)
+    return maps.feature_maps(net, pixels, maps.default_layers(net) if layer is None else [layer])
+
+
+def _check_known(net: Net, layer: str) -> None:
+    known = dict(net.backbone.named_modules())
+    if layer not in known or not layer:
+        names = [name for name, module in known.items() if name and not list(module.children())]
+        listed: tuple[str, ...] = getattr(net.backbone, "layers", tuple)()
+        raise UsageError(
+            f"--layer: expected a layer of the network, found '{layer}'. {did_you_mean(layer, [*listed, *names])}"
+        )

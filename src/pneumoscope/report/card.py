@@ -62,7 +62,7 @@ def _training_data(facts: Facts) -> str:
     found = [
         words.trained_on(data),
         f"Classes: {_plain(words.counts(data.counts))}.",
-        f"Modalities, by the views that the data states: {_plain(words.counts(data.modalities))}.",
+        f"Modalities, by what the files or the data state: {_plain(words.counts(data.modalities))}.",
         f"Sources: {_plain(', '.join(data.sources)) or 'not named'}.",
         f"Digest of the data: `{_code(data.dataset)}`.",
     ]

@@ -19,6 +19,7 @@ LONG_SIDE = 1024
 # a map has some 7 x 7 to 19 x 19 cells of its own: more pixels than this show nothing more
 HEAT_SIDE = 224
 GALLERY_SIDE = 224
+LARGE_SIDE = 448  # of pictures that hold small parts
 OPACITY = 0.45
 JPEG_QUALITY = 88
 
@@ -78,15 +79,20 @@ def overlay_png(image: Image2D, explanation: Explanation | None) -> bytes:
     return _encoded(".png", _overlaid(image, explanation.map, LONG_SIDE))
 
 
-def picture_jpeg(picture: Picture) -> bytes:
-    """A picture as a JPEG, `GALLERY_SIDE` pixels at most; its heat, scaled to its own maximum, lies over it."""
+def picture_png(picture: Picture) -> bytes:
+    """A picture's own pixels, as many as they are, as an 8-bit grey PNG; without its heat."""
+    return _encoded(".png", np.round(np.clip(picture.pixels, 0, 1) * 255).astype(np.uint8))
+
+
+def picture_jpeg(picture: Picture, *, long_side: int = GALLERY_SIDE) -> bytes:
+    """A picture as a JPEG, `long_side` pixels at most; its heat, scaled to its own maximum, lies over it."""
     image = Image2D(pixels=picture.pixels.astype(np.float32, copy=False), unit="unit")
     if picture.heat is None or not picture.heat.any():
-        return image_jpeg(image, long_side=GALLERY_SIDE)
+        return image_jpeg(image, long_side=long_side)
     from pneumoscope.prep import pipeline
 
     values = pipeline.to_source(picture.heat, image)
-    return _encoded(".jpg", _overlaid(image, values / values.max(), GALLERY_SIDE))
+    return _encoded(".jpg", _overlaid(image, values / values.max(), long_side))
 
 
 def _overlaid(image: Image2D, values: np.ndarray, long_side: int) -> np.ndarray:

@@ -30,11 +30,17 @@ DETAILED = 50
 THUMBNAIL = 88
 
 
-def screening_report(screened: Iterable[Screened], facts: Facts, *, title: str = "Chest images, screened") -> str:
+def screening_report(
+    screened: Iterable[Screened],
+    facts: Facts,
+    *,
+    title: str = "Chest images, screened",
+    galleries: Sequence[Gallery] = (),
+) -> str:
     """The report on what one bundle answered for some studies: one HTML file.
 
     All studies stand in the table at the top, the first `DETAILED` are shown in full. Studies are drawn as they come
-    and only their small pictures are kept, so that memory does not grow with their size.
+    and only their small pictures are kept, so that memory does not grow with their size. galleries: shown below them.
     """
     classes = facts.recipe.classes
     studies = [_study(i, s, classes, full=i < DETAILED) for i, s in enumerate(screened)]
@@ -44,6 +50,7 @@ def screening_report(screened: Iterable[Screened], facts: Facts, *, title: str =
         studies=studies,
         detailed=DETAILED,
         tally=_tally([s["p"] for s in studies], classes),
+        galleries=[_gallery(gallery) for gallery in galleries],
         layer=next((s["layer"] for s in studies if s["layer"]), facts.explains),
         scale=_uri("image/png", figures.scale_png()),
         opacity=round(100 * figures.OPACITY),
@@ -169,13 +176,15 @@ def _gallery(gallery: Gallery) -> dict[str, Any]:
         "note": gallery.note,
         "mapped": mapped,
         "columns": 3 if mapped else 4,  # three maps of each class; else one image and three that were made of it
-        "pictures": [_picture(p) for p in gallery.pictures],
+        "large": gallery.large,
+        "pictures": [_picture(p, large=gallery.large) for p in gallery.pictures],
     }
 
 
-def _picture(picture: Picture) -> dict[str, Any]:
+def _picture(picture: Picture, *, large: bool) -> dict[str, Any]:
+    side = figures.LARGE_SIDE if large else figures.GALLERY_SIDE
     return {
-        "uri": _uri("image/jpeg", figures.picture_jpeg(picture)),
+        "uri": _uri("image/jpeg", figures.picture_jpeg(picture, long_side=side)),
         "caption": picture.caption,
         "right": picture.right,
         "nothing": picture.heat is not None and not picture.heat.any(),

@@ -17,7 +17,7 @@ import numpy as np
 
 from pneumoscope import bundle as bundles
 from pneumoscope.bundle import Bundle
-from pneumoscope.core.image import Image2D
+from pneumoscope.core.image import Image2D, Modality
 from pneumoscope.core.result import Explanation, Prediction
 from pneumoscope.errors import BundleError, IntegrityError, PneumoscopeError
 from pneumoscope.evaluate.decide import decide
@@ -35,9 +35,13 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Screened:
-    """A prediction with the image it is about and where the network looked; both None where refused or not asked."""
+    """A prediction with the image it is about and where the network looked; both None where refused or not asked.
+
+    modality: what the file says that it is; None where it does not say, or was refused.
+    """
 
     prediction: Prediction
+    modality: Modality | None = None
     image: Image2D | None = None
     explanation: Explanation | None = None
 
@@ -187,12 +191,14 @@ class Screener:
                 seconds=round(r.prediction.seconds + each, 4),
             )
             if not maps:
-                results.append(Screened(prediction=prediction))
+                results.append(Screened(prediction=prediction, modality=r.image.modality))
                 continue
             shown = names[k] if target is None else target
             cam_of = cam[self.recipe.classes.index(shown)]
             explanation = explain(cam_of, r.prepared, layer=self.bundle.facts.explains, target=shown)
-            results.append(Screened(prediction=prediction, image=r.image, explanation=explanation))
+            results.append(
+                Screened(prediction=prediction, modality=r.image.modality, image=r.image, explanation=explanation)
+            )
         return results
 
 

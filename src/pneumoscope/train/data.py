@@ -92,14 +92,16 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
     Raises:
         DataError: files that cannot be read, of which the first ones are named, or no image left of a class.
     """
-    told = [[s.digest for s in dataset.samples], to_json(recipe.prep), to_json(recipe.modalities)]
-    name = digest([FORMAT, *told])[:20]
+    named_by = [[s.digest for s in dataset.samples], to_json(recipe.prep), to_json(recipe.modalities)]
+    name = digest([FORMAT, *named_by])[:20]
     path, about = folder / f"prepared-{name}.npy", folder / f"prepared-{name}.json"
     if not (path.exists() and about.exists()):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(about, _prepare_into(path, dataset, recipe, progress))
     found = from_json(_Read, json.loads(about.read_text(encoding="utf-8")))
-    taken = [dataclasses.replace(dataset.samples[at], modality=found.modalities[i]) for i, at in enumerate(found.taken)]
+    # what labels.csv says is not among what a prepared file is named by: it is read anew
+    told = [found.modalities[i] or dataset.samples[at].modality for i, at in enumerate(found.taken)]
+    taken = [dataclasses.replace(dataset.samples[at], modality=m) for at, m in zip(found.taken, told, strict=True)]
     kept = dataclasses.replace(dataset, samples=tuple(taken))
     _check_complete(kept, found.notes)
     return Prepared(
@@ -118,7 +120,10 @@ def _check_complete(kept: Dataset, notes: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """What reading found. taken: positions of the samples that the gate lets pass; pixels, modalities: of those."""
+    """What reading found. taken: positions of the samples that the gate lets pass; pixels, modalities: of those.
+
+    modalities: what the files say; None where they do not.
+    """
 
     taken: tuple[int, ...]
     pixels: tuple[int, ...]
@@ -191,6 +196,6 @@ def _read(dataset: Dataset, sample: Sample, recipe: Recipe) -> _One:
     return _One(
         image=prepared.pixels,
         pixels=image.shape[0] * image.shape[1],
-        modality=image.modality or sample.modality,
+        modality=image.modality,
         notes=(*study.warnings, *image.warnings, *verdict.warnings),
     )

@@ -180,7 +180,8 @@ def _data_card(dataset: Dataset) -> DataCard:
         grouped=dataset.grouped,
         counts=dataset.counts(),
         modalities=Counter(
-            MODALITY_OF_VIEW.get((s.view or "").split(" ")[0].lower(), "not stated") for s in dataset.samples
+            s.modality or MODALITY_OF_VIEW.get((s.view or "").split(" ")[0].lower(), "not stated")
+            for s in dataset.samples
         ),
         sources=tuple(sorted({s.source for s in dataset.samples if s.source}))[:20],
         dataset=dataset.digest,

@@ -1,15 +1,19 @@
 """The pictures of a run, as the papers show them: test images with what was decided, changed images, Grad-CAM.
 
-Berrimi 2021, Figs. 5, 8 and 9; Basu 2020, Fig. 3. All of the first fold, whose network did not learn from them.
+Berrimi 2021, Figs. 5, 8 and 9; Basu 2020, Fig. 3; Szalay 2021, Fig. 5. All of the first fold, whose network did not
+learn from them.
 """
 
 from __future__ import annotations
+
+import dataclasses
 
 import numpy as np
 import torch
 
 from pneumoscope.core.result import Gallery, Picture
-from pneumoscope.nets.build import ScreeningNet
+from pneumoscope.nets import maps
+from pneumoscope.nets.build import Net, ScreeningNet
 from pneumoscope.train.augment import augmentation
 from pneumoscope.train.folds import OutOfFold
 from pneumoscope.train.stages import Bench, fitted
@@ -20,8 +24,9 @@ OF_EACH_CLASS = 3
 
 
 def galleries(bench: Bench, answers: OutOfFold) -> tuple[Gallery, ...]:
-    """Test images with labels and decisions, Grad-CAM for each class, and changed training images."""
-    found = [_examples(bench, answers), _maps(bench, answers), _changed(bench)]
+    """Test images with labels and decisions, Grad-CAM for each class, feature maps, and changed training images."""
+    net = fitted(bench, bench.out / "fold_0")
+    found = [_examples(bench, answers), _looked(bench, net, answers), _inside(bench, net, answers), _changed(bench)]
     return tuple(gallery for gallery in found if gallery.pictures)
 
 
@@ -36,7 +41,7 @@ def _examples(bench: Bench, answers: OutOfFold) -> Gallery:
     )
 
 
-def _maps(bench: Bench, answers: OutOfFold) -> Gallery:
+def _looked(bench: Bench, net: Net, answers: OutOfFold) -> Gallery:
     """For each class, the test images that were most surely and rightly decided for it."""
     names = bench.main.dataset.classes.names
     truth = bench.main.labels.numpy()[answers.positions]
@@ -47,9 +52,8 @@ def _maps(bench: Bench, answers: OutOfFold) -> Gallery:
         rows += list(right[np.argsort(-answers.probabilities[right, k])][:OF_EACH_CLASS])
     if not rows:
         return Gallery(title="", note="", pictures=())
-    net = ScreeningNet(fitted(bench, bench.out / "fold_0")).eval()
     with torch.inference_mode():
-        _, cams = net(bench.main.take(answers.positions[rows]))
+        _, cams = ScreeningNet(net).eval()(bench.main.take(answers.positions[rows]))
     heat = [cam[answers.decisions[row]].numpy() for row, cam in zip(rows, cams, strict=True)]
     return Gallery(
         title="Where the network looked, by class",
@@ -57,6 +61,32 @@ def _maps(bench: Bench, answers: OutOfFold) -> Gallery:
         "class; red is where the most speaks for the class. It shows what was looked at, not that it is disease."
         + (f" None was decided rightly for {', '.join(none)}." if none else ""),
         pictures=tuple(_picture(bench, answers, row, h) for row, h in zip(rows, heat, strict=True)),
+    )
+
+
+def _inside(bench: Bench, net: Net, answers: OutOfFold) -> Gallery:
+    """What three layers answer to the surest true positive and the surest true negative; none without a positive."""
+    classes = bench.main.dataset.classes
+    if classes.positive is None:
+        return Gallery(title="", note="", pictures=())
+    p = answers.probabilities[:, classes.positive_index]
+    truth = bench.main.labels.numpy()[answers.positions] == classes.positive_index
+    right = (answers.folds == 0) & (truth == (answers.decisions == classes.positive_index))
+    pictures, none = [], []
+    for name, rows, surest in (("true positive", right & truth, -p), ("true negative", right & ~truth, p)):
+        found = np.flatnonzero(rows)
+        if not len(found):
+            none.append(f"There is no {name} in the first fold.")
+            continue
+        row = found[np.argmin(surest[found])]
+        shown = _picture(bench, answers, row)
+        pictures.append(dataclasses.replace(shown, caption=f"surest {name}: {shown.caption}"))
+        layers = maps.feature_maps(net, bench.main.images[answers.positions[row]], maps.default_layers(net))
+        pictures += [maps.picture(layer, values) for layer, values in layers.items()]
+    about = f"The images are those that the first fold's network decided most surely and rightly, {classes.positive} "
+    about += "being positive."
+    return Gallery(
+        title="Inside the network", note=" ".join([about, maps.LIGHT, *none]), pictures=tuple(pictures), large=True
     )
 
 

@@ -9,7 +9,7 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,12 +20,13 @@ from pneumoscope.bundle import Facts
 from pneumoscope.core.dataset import Dataset, Fold, Split
 from pneumoscope.core.files import write_json, write_text
 from pneumoscope.core.progress import Progress
-from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.recipe import Decision, Recipe
 from pneumoscope.core.result import Before, Evaluation, Gallery
 from pneumoscope.core.role import MAIN
 from pneumoscope.core.serial import Mismatch, digest, from_json
 from pneumoscope.errors import DataError, IntegrityError, UsageError
-from pneumoscope.evaluate import metrics
+from pneumoscope.evaluate import metrics, thresholds
+from pneumoscope.evaluate.parts import by_part
 from pneumoscope.evaluate.split import final_split, make_split, role_split
 from pneumoscope.train.checkpoint import Progression, load_tensors
 from pneumoscope.train.data import Prepared, prepare
@@ -66,12 +67,13 @@ def run(
     progress: Progress,
     prepared: Path,
     warnings: tuple[str, ...] = (),
+    at: Sequence[Decision] = (),
     export: bool = True,
 ) -> Ran:
     """Train, evaluate and export a resolved recipe; the same call resumes a run that was stopped.
 
-    datasets: by role. prepared: folder for prepared images, which several runs may share. export: fit on all data and
-    write the bundle, too.
+    datasets: by role. prepared: folder for prepared images, which several runs may share. at: thresholds to study, too;
+    they change nothing but the evaluation. export: fit on all data and write the bundle, too.
 
     Raises:
         UsageError: `out` holds a run of another recipe or other settings.
@@ -97,7 +99,7 @@ def run(
         clock=clock,
     )
     answers = answer_folds(bench, split, out)
-    evaluation = _evaluate(bench, split, answers, (*warnings, *_noticed(data)))
+    evaluation = _evaluate(bench, split, answers, (*warnings, *_noticed(data)), at)
     _write_predictions(out / "predictions.csv", bench, answers)
     write_json(out / "evaluation.json", evaluation)
     if export and not (out / "bundle" / bundles.FACTS).exists():
@@ -178,22 +180,24 @@ def _split(out: Path, dataset: Dataset, recipe: Recipe) -> Split:
     return split
 
 
-def _evaluate(bench: Bench, split: Split, answers: OutOfFold, warnings: tuple[str, ...]) -> Evaluation:
+def _evaluate(
+    bench: Bench, split: Split, answers: OutOfFold, warnings: tuple[str, ...], at: Sequence[Decision]
+) -> Evaluation:
     samples = [bench.main.dataset.samples[i] for i in answers.positions]
-    evaluation = metrics.evaluate(
-        answers.probabilities,
-        bench.main.labels.numpy()[answers.positions],
-        answers.decisions,
-        [s.group for s in samples],
-        bench.main.dataset.classes,
-        seed=bench.recipe.protocol.seed,
-    )
+    labels, classes, seed = bench.main.labels.numpy(), bench.main.dataset.classes, bench.recipe.protocol.seed
+    truth, groups, p = labels[answers.positions], [s.group for s in samples], answers.probabilities
+    evaluation = metrics.evaluate(p, truth, answers.decisions, groups, classes, seed=seed)
+    chosen = [(c.probabilities, labels[c.positions]) for c in answers.chosen]
+    found, lacking = thresholds.fit(bench.recipe.decision, at, chosen, classes)
     return dataclasses.replace(
         evaluation,
         thresholds=answers.thresholds,
         before=_before(bench),
         folds=_by_fold(bench, answers),
         sizes=bench.main.sizes(),
+        parts=by_part(samples, p, truth, answers.decisions, classes, seed=seed),
+        studied=thresholds.study(found, p, truth, groups, classes, folds=answers.folds, seed=seed),
+        histogram=thresholds.histogram(p, truth, classes),
         protocol=bench.recipe.protocol.name,
         grouped=bench.main.dataset.grouped,
         shared_patients=split.shared_groups(bench.main.dataset),
@@ -201,7 +205,7 @@ def _evaluate(bench: Bench, split: Split, answers: OutOfFold, warnings: tuple[st
         dataset=bench.main.dataset.digest,
         left_out=bench.main.dataset.left_out,
         reported=bench.recipe.comparable,
-        warnings=(*evaluation.warnings, *warnings, *_chosen_on_test(bench.recipe)),
+        warnings=(*evaluation.warnings, *warnings, *lacking, *_chosen_on_test(bench.recipe)),
     )
 
 
