@@ -1,4 +1,4 @@
-"""An image, where it lies in the patient, and what was done to it."""
+"""An image or a volume, where it lies in the patient, and what was done to it."""
 
 from __future__ import annotations
 
@@ -79,3 +79,38 @@ class Image2D:
     def after(self, pixels: np.ndarray, step: AppliedStep, *, unit: Unit | None = None) -> Image2D:
         """The image that `step` makes of this one, with the step recorded."""
         return dataclasses.replace(self, pixels=pixels, unit=unit or self.unit, steps=(*self.steps, step))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Volume:
+    """A CT series as one block, always turned the same way.
+
+    voxels: int16 `[Z, Y, X]` in HU; as in LPS, or nearest to it where the scan was oblique: Z from feet to head, Y
+        from front to back, X from the patient's right to the left.
+    geometry: spacing_mm `(z, y, x)`; origin_mm of voxel [0, 0, 0]; direction of X and Y, as of an image's row and
+        column.
+    slices: where each slice along Z came from, `Z` names.
+    steps, warnings: as of an image.
+    """
+
+    voxels: np.ndarray
+    geometry: Geometry
+    slices: tuple[str, ...]
+    source: str = ""
+    steps: tuple[AppliedStep, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        v = self.voxels
+        if v.ndim != 3 or v.dtype != np.int16 or 0 in v.shape:
+            raise ValueError(f"voxels: expected int16 [Z, Y, X], found {v.dtype} {v.shape}.")
+        if len(self.slices) != v.shape[0] or len(self.geometry.spacing_mm) != 3:
+            raise ValueError(
+                f"volume: expected a name for each of {v.shape[0]} slices and spacing (z, y, x), found "
+                f"{len(self.slices)} names and {self.geometry.spacing_mm}."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """`(Z, Y, X)` in voxels."""
+        return self.voxels.shape[0], self.voxels.shape[1], self.voxels.shape[2]

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pneumoscope.core.image import Image2D
+from pneumoscope.core.image import Image2D, Volume
 
 
 def pseudonym(identifier: str, prefix: str = "p") -> str:
@@ -37,19 +37,21 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Study:
-    """The images that are judged together.
+    """The images, or the one volume, that are judged together.
 
+    volume: a CT series of several slices; there are no images then.
     key, patient: pseudonyms (see `pseudonym`); patient is None where the source names no patient.
     headers: the few non-identifying DICOM attributes a result needs, keyword -> text.
     """
 
     key: str
     source: Source
-    images: tuple[Image2D, ...]
+    images: tuple[Image2D, ...] = ()
+    volume: Volume | None = None
     patient: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.images:
-            raise ValueError("images: expected at least one, found none.")
+        if bool(self.images) == (self.volume is not None):
+            raise ValueError(f"study: expected images or a volume, found {len(self.images)} images and {self.volume}.")
