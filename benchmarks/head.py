@@ -24,9 +24,10 @@ from pneumoscope.core.recipe import Step  # noqa: E402
 from pneumoscope.core.resolve import resolve  # noqa: E402
 from pneumoscope.io.manifest import read_dataset  # noqa: E402
 from pneumoscope.recipes import find  # noqa: E402
+from pneumoscope.train.bench import Bench  # noqa: E402
 from pneumoscope.train.data import prepare  # noqa: E402
 from pneumoscope.train.environment import Clock  # noqa: E402
-from pneumoscope.train.stages import Bench, fit_stages  # noqa: E402
+from pneumoscope.train.stages import fit_stages  # noqa: E402
 
 EPOCHS = 5
 NOTHING = Step(name="flip", args={"probability": 0.0})

@@ -13,9 +13,9 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.role import MAIN
 from pneumoscope.evaluate.split import role_split
 from pneumoscope.prep import pipeline
+from pneumoscope.train.bench import Bench
 from pneumoscope.train.data import Prepared
 from pneumoscope.train.environment import Clock
-from pneumoscope.train.stages import Bench
 
 
 def dataset(classes: ClassSet, counts: Mapping[str, int], *, of: str = MAIN) -> Dataset:

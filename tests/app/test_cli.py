@@ -26,6 +26,8 @@ COMMANDS = (
     ("explain",),
     ("train",),
     ("evaluate",),
+    ("tune",),
+    ("compare",),
     ("recipes", "list"),
     ("recipes", "show"),
     ("bundle", "show"),

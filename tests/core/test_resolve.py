@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumoscope.core.recipe import Recipe, method_leaves, source_of
-from pneumoscope.core.resolve import OVERRIDE, resolve, resolve_all, with_values
+from pneumoscope.core.resolve import OVERRIDE, resolve, resolve_all, with_values, with_variant
 from pneumoscope.core.serial import to_json
 from pneumoscope.errors import RecipeError
 from pneumoscope.recipes import find
@@ -235,3 +235,68 @@ def test_values_are_judged_together() -> None:
 
 def test_the_digest_is_of_the_method_not_of_how_it_is_cited() -> None:
     assert dataclasses.replace(RECIPE, sources={}, deviations=()).digest == RECIPE.digest
+
+
+def stages(recipe: Recipe) -> list[str]:
+    assert all(stage.variants == () for stage in recipe.stages)
+    return [stage.name for stage in recipe.stages]
+
+
+def test_a_stage_of_a_variant_is_there_in_that_variant_alone() -> None:
+    assert [(s.name, s.variants) for s in RECIPE.stages] == [("head", ()), ("unfreeze", ("unfrozen",))]
+    assert stages(resolve(RECIPE)) == ["head"]
+    assert stages(resolve(RECIPE, variant="xception")) == ["head"]
+    assert stages(resolve(RECIPE, variant="unfrozen")) == ["head", "unfreeze"]
+    assert stages(with_variant(RECIPE, None)) == ["head"]
+
+
+def test_the_fields_of_a_stage_of_a_variant_are_known_in_that_variant_alone() -> None:
+    def known(variant: str | None) -> set[str]:
+        return {path for path, _ in method_leaves(with_variant(RECIPE, variant)) if "unfreeze" in path}
+
+    assert known(None) == known("xception") == set()
+    assert {"stages.unfreeze.epochs", "stages.unfreeze.optim.lr"} <= known("unfrozen")
+    overrides = {"stages.unfreeze.epochs": "2"}
+    for variant in (None, "xception"):
+        with pytest.raises(RecipeError, match=r"^--set: expected a field of szalay2021, found 'stages\.unfreeze"):
+            resolve(RECIPE, variant=variant, overrides=overrides)
+    resolved = resolve(RECIPE, variant="unfrozen", overrides=overrides)
+    assert value(resolved, "stages.unfreeze.epochs") == 2
+    assert source_of(resolved, "stages.unfreeze.epochs") == OVERRIDE
+    assert source_of(resolved, "stages.head.epochs") == RECIPE.sources["stages.head.epochs"]
+
+
+@pytest.mark.parametrize("variant", [None, "unfrozen"])
+def test_the_variants_of_a_stage_are_no_field_to_set(variant: str | None) -> None:
+    assert not [path for path, _ in method_leaves(RECIPE) if path.startswith("stages") and "variants" in path]
+    with pytest.raises(RecipeError, match="expected a field of szalay2021"):
+        resolve(RECIPE, variant=variant, overrides={"stages.head.variants": '["xception"]'})
+
+
+def test_json_brings_stages_of_variants_back_and_reads_what_knew_none() -> None:
+    plain = to_json(RECIPE)
+    assert [stage["variants"] for stage in plain["stages"]] == [[], ["unfrozen"]]
+    assert Recipe.from_json(plain).stages == RECIPE.stages
+    before = to_json(resolve(RECIPE, variant="unfrozen"))
+    for stage in before["stages"]:
+        del stage["variants"]
+    assert Recipe.from_json(before) == resolve(RECIPE, variant="unfrozen")
+
+
+def test_the_digest_is_of_the_stages_that_run() -> None:
+    one = dataclasses.replace(RECIPE, stages=RECIPE.stages[:1])
+    assert resolve(RECIPE).digest == resolve(one).digest
+    assert resolve(RECIPE, variant="unfrozen").digest != resolve(RECIPE).digest
+    assert resolve(one, variant="unfrozen").digest == resolve(RECIPE).digest  # the same method by another name
+
+
+def test_a_stage_may_not_start_from_one_that_its_variant_does_not_have() -> None:
+    head, unfreeze = RECIPE.stages
+    apart = dataclasses.replace(RECIPE, stages=(dataclasses.replace(head, variants=("xception",)), unfreeze))
+    with pytest.raises(
+        RecipeError, match=r"^stages\.unfreeze\.init: expected a stage before it \(none\), found 'head'"
+    ):
+        resolve(apart, variant="unfrozen")
+    with pytest.raises(RecipeError, match="expected different names, at least one, found"):
+        resolve(apart)
+    assert stages(resolve(apart, variant="xception")) == ["head"]

@@ -249,3 +249,87 @@ def test_a_role_of_a_hundred_thousand_files_is_parted_in_seconds() -> None:
     fold = role_split(data, role(20_000), protocol())
     assert time.perf_counter() - start < 20
     assert len(fold.val) == 20_000
+
+
+# --- what is learned from: a share, and data sets ----------------------------------------------------------------
+
+
+def collected(sizes: dict[str, dict[str, int]]) -> Dataset:
+    """Patients of one file each, by data set and label."""
+    samples = [
+        Sample(file=f"{of}/{label}{i}.png", label=label, group=f"{of}-{label}{i}", collection=of)
+        for of, labels in sizes.items()
+        for label, n in labels.items()
+        for i in range(n)
+    ]
+    return Dataset(root=".", samples=tuple(samples), classes=CLASSES)
+
+
+@settings(max_examples=20)
+@given(
+    covid=many,
+    normal=many,
+    folds=st.sampled_from([1, 3]),
+    shares=st.lists(st.sampled_from([0.3, 0.5, 0.75, 1.0]), min_size=2, max_size=2, unique=True).map(sorted),
+    seed=st.integers(0, 100),
+    unit=st.sampled_from(["group", "image"]),
+)
+def test_a_smaller_share_is_part_of_a_larger_one_and_tested_alike(
+    covid: list[int], normal: list[int], folds: int, shares: list[float], seed: int, unit: Literal["group", "image"]
+) -> None:
+    data = dataset({"covid": covid, "normal": normal})
+    small, large = (
+        make_split(data, dataclasses.replace(protocol(folds, unit=unit, seed=seed), train_share=share))
+        for share in shares
+    )
+    for less, more in zip(small.folds, large.folds, strict=True):
+        assert less.test == more.test
+        assert {*less.train, *less.val} <= {*more.train, *more.val}
+
+
+def test_a_share_is_of_the_patients_of_each_class_and_never_below_two() -> None:
+    data = dataset({"covid": [1] * 20, "normal": [1] * 100})
+    for share, covid, normal in ((0.5, 8, 40), (0.25, 4, 20), (0.01, 2, 2)):
+        fold = make_split(data, dataclasses.replace(protocol(1), train_share=share)).folds[0]
+        learned = [*fold.train, *fold.val]
+        assert sum(key.startswith("covid") for key in learned) == covid
+        assert sum(key.startswith("normal") for key in learned) == normal
+
+
+def test_patients_of_other_data_sets_are_tested_and_not_learned_from() -> None:
+    data = collected({"small": {"covid": 10, "normal": 10}, "large": {"covid": 20, "normal": 40}})
+    both, one = (
+        make_split(data, dataclasses.replace(protocol(3), train_on=names)) for names in (("small", "large"), ("small",))
+    )
+    assert both == make_split(data, protocol(3))
+    for all_of, small in zip(both.folds, one.folds, strict=True):
+        assert small.test == all_of.test
+        assert any(key.startswith("large") for key in small.test)
+        assert all(key.startswith("small") for key in (*small.train, *small.val))
+    final = final_split(data, dataclasses.replace(protocol(), train_on=("small",)))
+    assert len([*final.train, *final.val]) == 20
+
+
+def test_a_patient_of_two_data_sets_is_learned_from_with_either() -> None:
+    data = collected({"small": {"covid": 10, "normal": 10}, "large": {"covid": 10, "normal": 10}})
+    twin = dataclasses.replace(data.samples[0], file="small/twin.png", collection="small")
+    with_twin = dataclasses.replace(data, samples=(*data.samples, twin))
+    final = final_split(with_twin, dataclasses.replace(protocol(), train_on=("small",)))
+    assert data.samples[0].collection == "large"
+    assert data.samples[0].group in {*final.train, *final.val}
+
+
+def test_an_unknown_data_set_is_the_users_error() -> None:
+    data = collected({"small": {"covid": 10, "normal": 10}, "large": {"covid": 10, "normal": 10}})
+    with pytest.raises(RecipeError, match="expected data sets among large, small, found huge") as caught:
+        make_split(data, dataclasses.replace(protocol(3), train_on=("small", "huge")))
+    assert "goes by the name of its folder" in str(caught.value)
+    with pytest.raises(RecipeError, match="train_on"):
+        make_split(dataset({"covid": [1] * 9, "normal": [1] * 9}), dataclasses.replace(protocol(3), train_on=("one",)))
+
+
+def test_what_is_learned_from_is_about_main_alone() -> None:
+    data = collected({"small": {"covid": 10, "normal": 10}, "large": {"covid": 10, "normal": 10}})
+    limited = dataclasses.replace(protocol(), train_on=("small",), train_share=0.5)
+    for validation in (0, 8):
+        assert role_split(data, role(validation), limited) == role_split(data, role(validation), protocol())

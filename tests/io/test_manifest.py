@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.study import pseudonym
 from pneumoscope.errors import DataError, UsageError
+from pneumoscope.io import contents
 from pneumoscope.io.manifest import check_complete, check_mapping, join, read_dataset, write_labels
 
 CLASSES = ClassSet(names=("non-covid", "covid"), positive="covid")
@@ -193,10 +194,44 @@ def test_missing_files_are_named_and_counted(tmp_path: Path) -> None:
         read_dataset(folder(tmp_path, text), CLASSES)
 
 
-def test_a_folder_is_not_a_file_yet(tmp_path: Path) -> None:
+def test_a_folder_may_hold_a_series(tmp_path: Path) -> None:
+    root = folder(tmp_path, GOOD + "series,covid,P3\n")
+    for name in ("1.dcm", "sub/2.dcm", ".hidden"):
+        (root / "series" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "series" / name).write_bytes(name.encode())
+    (sample,) = [s for s in read_dataset(root, CLASSES).samples if s.file == "series"]
+    parts = sorted(hashlib.sha256(name).hexdigest() for name in (b"1.dcm", b"sub/2.dcm"))
+    assert sample.digest == hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    (root / "series/sub/2.dcm").rename(root / "series/0.dcm")
+    assert [s.digest for s in read_dataset(root, CLASSES).samples if s.file == "series"] == [sample.digest]
+    (root / "series/1.dcm").write_bytes(b"other")
+    assert [s.digest for s in read_dataset(root, CLASSES).samples if s.file == "series"] != [sample.digest]
+
+
+@pytest.mark.parametrize("spoil", ["nothing", "link", "folder link", "pipe", "hidden"])
+def test_a_folder_that_holds_no_series(tmp_path: Path, spoil: str) -> None:
+    root = folder(tmp_path / "set", GOOD + "series,covid,P3\n")
+    (root / "series").mkdir()
+    if spoil == "link":
+        (root / "series/1.dcm").symlink_to(root / "a.png")
+    elif spoil == "folder link":
+        (root / "series/more").symlink_to(tmp_path)
+    elif spoil == "pipe":
+        os.mkfifo(root / "series/1.dcm")
+    elif spoil == "hidden":
+        (root / "series/.1.dcm").write_bytes(b"x")
+    says = "links or special files" if spoil in ("link", "folder link", "pipe") else "empty folders"
+    with pytest.raises(DataError, match=f"found 1 of 3 that are .*{says}"):
+        read_dataset(root, CLASSES)
+
+
+def test_a_folder_of_too_many_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = folder(tmp_path, GOOD + "series,covid,P3\n")
     (root / "series").mkdir()
-    with pytest.raises(DataError, match=r"1 of 3 that are folders \(a folder as a series cannot be read yet"):
+    for i in range(3):
+        (root / "series" / str(i)).write_bytes(b"x")
+    monkeypatch.setattr(contents, "MAX_FILES", 2)
+    with pytest.raises(DataError, match="folders of more than 2 files"):
         read_dataset(root, CLASSES)
 
 

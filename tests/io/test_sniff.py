@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import struct
 
 import pytest
@@ -27,7 +28,13 @@ NIFTI = struct.pack("<i", 348) + bytes(340) + b"n+1\0"
         (b"MM\0*....", "TIFF"),
         (b"%PDF-1.7", "PDF"),
         (b"\x1f\x8b\x08", "gzip"),
-        (NIFTI, "NIfTI"),
+        (NIFTI, "nifti"),
+        (gzip.compress(NIFTI), "nifti"),
+        (gzip.compress(NIFTI)[:20], "gzip"),
+        (gzip.compress(b"x" * 4000), "gzip"),
+        (b"\x1f\x8b\x08" + b"\xff" * 400, "gzip"),
+        (NIFTI.replace(b"n+1", b"ni1"), "a NIfTI header without its image"),
+        (struct.pack("<i", 540) + b"n+2\0\r\n\x1a\n" + bytes(530), "NIfTI-2"),
         (b"ObjectType = Image\nNDims = 2\nDimSize = 2 2\nElementDataFile = LOCAL\n\0\1\2", "MetaImage"),
         (b"NRRD0004\n", "NRRD"),
         (b"file,label\na.png,normal\n", "text"),

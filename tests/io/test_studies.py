@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumoscope.io.dicom import Facts
-from pneumoscope.io.studies import Member, choose
+from pneumoscope.io.studies import Member, choose, is_lung_kernel
 
 
 def member(path: str, **facts: Any) -> Member:
@@ -63,21 +63,100 @@ def ct(path: str, series: str, **more: Any) -> Member:
     return member(path, modality="ct", series_uid=series, **{"view": "axial", **more})
 
 
+def series(name: str, count: int = 9, **more: Any) -> list[Member]:
+    return [ct(f"{name}{i}", name, instance=count - i, **more) for i in range(count)]
+
+
 def test_ct_series_by_stated_rules() -> None:
     files = [
-        ct("scout", "1", localizer=True, series_number=1),
-        *(ct(f"cor{i}", "2", view="coronal", series_number=2) for i in range(9)),
-        *(ct(f"few{i}", "3", series_number=3) for i in range(2)),
-        *(ct(f"thin{i}", "4", series_number=4, instance=9 - i) for i in range(5)),
+        *series("scout", 1, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), series_number=1),
+        *series("cor", 20, view="coronal", series_number=2),
+        *series("few", 7, series_number=3, kernel="B70f", thickness=0.5),
+        *series("thin", series_number=4),
     ]
     (choice,) = choose(files)
-    assert [m.path for m in choice.slices] == [f"thin{i}" for i in (4, 3, 2, 1, 0)]
-    assert choice.others == ("series 3 (2 axial)", "series 2 (9 coronal)", "series 1 (1 axial)")
+    assert [m.path for m in choice.slices] == [f"thin{i}" for i in range(8, -1, -1)]
+    assert choice.rule == "series 4 of 4 series: at least 8 slices"
+    assert choice.others == ("series 3 (7 axial)", "series 2 (20 coronal)", "series 1 (1 axial)")
+
+
+DERIVED = ("DERIVED", "SECONDARY")
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "rule"),
+    [
+        ({}, {"image_type": ("ORIGINAL", "PRIMARY", "LOCALIZER"), "count": 50}, "no localizer"),
+        ({}, {"image_type": DERIVED, "count": 50}, "neither projection nor other derived image"),
+        ({}, {"image_type": (*DERIVED, "AXIAL", "MIP"), "kernel": "LUNG"}, "neither projection nor other derived"),
+        ({}, {"view": "sagittal", "thickness": 0.5}, "axial"),
+        ({}, {"count": 7, "kernel": "LUNG"}, "at least 8 slices"),
+        ({}, {"image_type": (*DERIVED, "REFORMATTED", "AVERAGE"), "kernel": "LUNG"}, "original before reformatted"),
+        ({"kernel": "B60f"}, {"kernel": "B30f", "count": 50, "thickness": 1}, "lung kernel"),
+        ({"thickness": 1.0}, {"thickness": 5.0, "count": 50}, "thinnest slices"),
+        ({"thickness": 1.0}, {"count": 50}, "thinnest slices"),
+        ({"count": 10}, {}, "most slices"),
+        ({"series_number": 2}, {"series_number": 3}, "lowest series number"),
+        ({"series_number": 2}, {}, "lowest series number"),
+    ],
+)
+def test_the_rule_that_decided_is_told(better: dict[str, Any], worse: dict[str, Any], rule: str) -> None:
+    both = series("a", **worse), series("b", **better)
+    for one, other in (both, both[::-1]):
+        (choice,) = choose([*one, *other])
+        assert choice.chosen.facts.series_uid == "b"
+        assert f"of 2 series: {rule}" in choice.rule
+    (choice,) = choose(both[1])
+    assert choice.rule == "the only series"
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        "B50f",
+        "B60s",
+        "B70f",
+        "Bl57d",
+        "Br64d",
+        "I70f",
+        "LUNG",
+        "Lung",
+        "BONE",
+        "BONEPLUS",
+        "EDGE",
+        "L",
+        "YB",
+        "YC",
+        "FC51",
+        "FC52",
+        "FC86",
+        "FC30-H",
+    ],
+)
+def test_lung_kernels(kernel: str) -> None:
+    assert is_lung_kernel(kernel)
+
+
+@pytest.mark.parametrize(
+    "kernel", ["B30f", "B41s", "D40s", "Br36d", "H60s", "STANDARD", "SOFT", "CHST", "B", "FC17", "FC03", "FC08-H", ""]
+)
+def test_other_kernels(kernel: str) -> None:
+    assert not is_lung_kernel(kernel)
+
+
+def test_few_slices_are_single_images() -> None:
+    choices = choose(series("a", 3))
+    assert [c.chosen.path for c in choices] == ["a2", "a1", "a0"]
+    assert all(len(c.slices) == 1 for c in choices)
+    assert choices[0].rule == "the only series; 3 slices are read as single images, 8 would be a volume"
 
 
 def test_one_slice_in_two_files_is_one_slice() -> None:
     (choice,) = choose([ct("a", "1", sop_uid="7"), ct("b", "1", sop_uid="7")])
     assert len(choice.slices) == 1
     assert "copy" in choice.others[0]
-    (choice,) = choose([ct("a", "1"), ct("b", "1")])
-    assert len(choice.slices) == 2
+    assert len(choose([ct("a", "1"), ct("b", "1")])) == 2
+    # one SOPInstanceUID at many places is a bad anonymiser's work, and no copy
+    (choice,) = choose([ct(f"{i}", "1", sop_uid="7", position=(0.0, 0.0, float(i))) for i in range(9)])
+    assert len(choice.slices) == 9
+    assert choice.others == ()

@@ -17,10 +17,10 @@ from pneumoscope.errors import LeakError
 from pneumoscope.recipes import recipes
 
 # the smallest network of each recipe, or the one with most of its own parts, so that this stays a matter of seconds
-SMALLEST = {"szalay2021": "mobilenetv2", "berrimi2021": "new-densenet"}
+SMALLEST = {"szalay2021": "unfrozen", "berrimi2021": "new-densenet"}
 LAYERS = {"mobilenetv2": "net.blocks.2", "cnn12": "features.7"}
-# for a network that takes minutes; its own is built in the recipe's test
-QUICKER = {"densenet121": "mobilenetv2"}
+# for a network that takes minutes, in every stage that has it; its own is built in the recipe's test
+QUICKER = {"densenet121": "mobilenetv2", "vgg16": "mobilenetv2"}
 
 
 def tiny(name: str, variant: str | None) -> dict[str, str]:
@@ -54,8 +54,10 @@ def test_it_goes_the_whole_way(name: str, tiny_data: Path, xray_png: Path, tmp_p
     assert prediction.accepted
     assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-5)
     assert set(prediction.probabilities) == set(recipes().resolve(name).classes.names)
-    explained = api.explain(bundle, xray_png, out=tmp_path / "explained", layer=LAYERS[QUICKER.get(last.net, last.net)])
+    layer = LAYERS[QUICKER.get(last.net, last.net)]
+    explained = api.explain(bundle, xray_png, out=tmp_path / "explained", layer=layer, features=True)
     assert Path(explained.outputs["overlay"]).is_file()
+    assert Path(explained.outputs[f"features/{layer}"]).is_file()
     # the graph's own map is of the last feature map, which may be the head's
     explains = json.loads((run / "bundle" / "bundle.json").read_text())["explains"]
     assert explains == ("head.maps" if last.head.convolution else "features")

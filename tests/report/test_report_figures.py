@@ -117,3 +117,9 @@ def test_a_picture_with_heat_of_zeros_is_plain():
     pixels = np.full((8, 8), 0.5, np.float32)
     empty = Picture(pixels=pixels, caption="", heat=np.zeros((2, 2), np.float32))
     assert figures.picture_jpeg(empty) == figures.picture_jpeg(Picture(pixels=pixels, caption=""))
+
+
+def test_the_png_of_a_picture_has_its_own_pixels():
+    pixels = np.linspace(0, 1, 1500 * 3, dtype=np.float32).reshape(3, 1500)
+    png = decoded(figures.picture_png(Picture(pixels=pixels, caption="")))
+    assert np.array_equal(png, np.round(pixels * 255).astype(np.uint8))

@@ -1,6 +1,10 @@
-import numpy as np
-from report_examples import HEAT, HOSTILE, Page, evaluation, gallery, picture, recipe
+import base64
 
+import cv2
+import numpy as np
+from report_examples import HEAT, HOSTILE, Page, evaluation, facts, gallery, picture, recipe, screened
+
+from pneumoscope.core.result import Gallery
 from pneumoscope.report import html
 
 
@@ -59,3 +63,32 @@ def test_a_gallery_keeps_the_report_small():
     noise = np.random.default_rng(0).random((3000, 2000), dtype=np.float32)
     shown = gallery(picture(pixels=noise), picture(pixels=noise, heat=HEAT))
     assert len(evaluated(evaluation(), galleries=[[shown]])) < 300_000
+
+
+def test_a_large_gallery_is_shown_in_rows_of_four_over_the_whole_width():
+    pixels = np.random.default_rng(0).random((1400, 1400), dtype=np.float32)
+    large = Gallery(title="Inside", note="n", pictures=(picture(), *[picture(pixels=pixels)] * 3), large=True)
+    page = Page(evaluated(evaluation(), galleries=[[large, gallery(picture(pixels=pixels))]]))
+    (shown,) = page.all("div", "large")
+    assert "by-4" in shown["class"]
+    assert len(page.all("div", "whole")) == 1
+    sizes = [cv2.imdecode(_bytes(a["src"]), cv2.IMREAD_UNCHANGED).shape for a in page.all("img")]
+    assert [max(shape) for shape in sizes[1:]] == [448, 448, 448, 224]
+
+
+def test_a_screening_report_shows_galleries_below_its_studies():
+    text = html.screening_report([screened()], facts(), galleries=[gallery(picture(HOSTILE), title=HOSTILE)])
+    page = Page(text)
+    assert page.text.count(HOSTILE) == 2
+    assert "<script>alert" not in text
+    assert "How to read the heat map" in page.text
+
+
+def test_three_large_pictures_stand_in_one_row():
+    three = Gallery(title="Inside", note="n", pictures=(picture(),) * 3, large=True)
+    text = html.screening_report([screened()], facts(), galleries=[three])
+    assert "by-3" in Page(text).all("div", "large")[0]["class"]
+
+
+def _bytes(uri):
+    return np.frombuffer(base64.b64decode(uri.partition(",")[2]), np.uint8)

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pneumoscope.core.image import AppliedStep, Image2D
+from pneumoscope.core.image import AppliedStep, Geometry, Image2D, Volume
 from pneumoscope.core.study import Source, Study
 from pneumoscope.runtime.gate import judge
 
@@ -59,6 +59,17 @@ def test_a_file_that_does_not_say_what_it_shows_is_judged_with_a_warning() -> No
 
 def test_a_lateral_view_is_judged_with_a_warning() -> None:
     assert "lateral" in judge(study(view="LL"), ("xray",)).warnings[0]
+
+
+def test_a_series_is_no_single_image() -> None:
+    voxels = np.zeros((12, 20, 20), np.int16)
+    volume = Volume(voxels=voxels, geometry=Geometry(spacing_mm=(1, 1, 1)), slices=tuple("x" * 12))
+    made = Study(key="s", source=Source(path="x", format="dicom"), volume=volume)
+    (reason,) = judge(made, ("ct",)).reasons
+    assert reason == (
+        "images: expected a single image, which is what this bundle judges, found a CT series of 12 slices. "
+        "Give one of its slices."
+    )
 
 
 def test_several_reasons_are_all_given() -> None:

@@ -13,6 +13,7 @@ import torch
 
 from pneumoscope import api, phantoms
 from pneumoscope import bundle as bundles
+from pneumoscope.core.image import Geometry, Volume
 from pneumoscope.errors import BundleError, IntegrityError, UsageError
 from pneumoscope.explain.rebuild import layer_cam, rebuild
 from pneumoscope.io import load
@@ -151,6 +152,21 @@ def test_a_modality_that_the_model_never_learned_from_is_said(
     (result,) = screener.screen([xray_png])
     assert result.prediction.accepted
     assert [w for w in result.prediction.warnings if "the model learned from none" in w]
+
+
+def test_a_ct_series_is_refused_in_words(screener: Screener, xray_png: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = load.read(load.discover(xray_png).found[0])
+    volume = Volume(
+        voxels=np.zeros((12, 20, 20), np.int16),
+        geometry=Geometry(spacing_mm=(1, 1, 1)),
+        slices=tuple("x" * 12),
+        warnings=("odd",),
+    )
+    monkeypatch.setattr(load, "read", lambda found: dataclasses.replace(study, images=(), volume=volume))
+    (result,) = screener.screen([xray_png])
+    assert not result.prediction.accepted
+    assert "found a CT series of 12 slices" in result.prediction.reasons[0]
+    assert result.prediction.warnings == ("odd",)
 
 
 def test_no_paths_is_an_error(made_run: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -10,11 +12,12 @@ from noise_bench import noise_bench
 from pneumoscope.core.resolve import resolve
 from pneumoscope.core.result import Gallery
 from pneumoscope.nets.build import ScreeningNet
+from pneumoscope.nets.maps import default_layers, feature_maps, grid
 from pneumoscope.recipes import find
 from pneumoscope.train import stages
+from pneumoscope.train.bench import Bench
 from pneumoscope.train.folds import OutOfFold
 from pneumoscope.train.pictures import galleries
-from pneumoscope.train.stages import Bench
 
 OVERRIDES = {
     "prep.resize.size": "48",
@@ -105,8 +108,55 @@ def test_nothing_decided_rightly_leaves_the_maps_out(bench: Bench) -> None:
     assert [g.title for g in galleries(bench, wrong)] == ["12 test images", "Changed for training"]
 
 
+def test_the_surest_true_positive_and_true_negative_are_shown_with_what_three_layers_answer(bench: Bench) -> None:
+    given = answers(bench)
+    inside = galleries(bench, given)[2]
+    assert inside.title == "Inside the network"
+    assert inside.large
+    assert "Light is a high output" in inside.note
+    assert "There is no" not in inside.note
+    classes, at = bench.main.dataset.classes, given.positions
+    right = (given.folds == 0) & (given.decisions == bench.main.labels.numpy()[at])
+    p, positive = given.probabilities[:, classes.positive_index], bench.main.labels.numpy()[at] == 3
+    net = stages.fitted(bench, bench.out / "fold_0")
+    layers = default_layers(net)
+    for k, (name, best) in enumerate(
+        [("positive", p[right & positive].max()), ("negative", p[right & ~positive].min())]
+    ):
+        image, *grids = inside.pictures[4 * k : 4 * k + 4]
+        shown = position(bench, image.pixels)
+        row = int(np.flatnonzero(at == shown)[0])
+        assert (right[row], positive[row], p[row]) == (True, name == "positive", best)
+        assert image.right is True
+        assert image.caption.startswith(f"surest true {name}: {bench.main.dataset.samples[shown].label}; decided ")
+        for layer, maps, found in zip(layers, feature_maps(net, image.pixels, layers).values(), grids, strict=True):
+            np.testing.assert_array_equal(found.pixels, grid(maps))
+            assert found.caption.startswith(f"{layer}: ")
+            assert found.right is None
+    assert len(inside.pictures) == 8
+
+
+@pytest.mark.parametrize("missing", ["positive", "negative"])
+def test_where_none_was_rightly_decided_it_is_left_out_and_said(bench: Bench, missing: str) -> None:
+    given = answers(bench)
+    truth = bench.main.labels.numpy()[given.positions]
+    gone = truth == 3 if missing == "positive" else truth != 3
+    wrong = OutOfFold(**{**vars(given), "decisions": np.where(gone, (truth + 1) % 4, given.decisions)})
+    inside = next(g for g in galleries(bench, wrong) if g.title == "Inside the network")
+    assert len(inside.pictures) == 4
+    assert f"There is no true {missing} in the first fold." in inside.note
+    assert missing not in inside.pictures[0].caption
+
+
+def test_without_a_positive_class_nothing_is_shown_of_the_inside(bench: Bench) -> None:
+    classes = dataclasses.replace(bench.main.dataset.classes, positive=None)
+    data = dataclasses.replace(bench.main, dataset=dataclasses.replace(bench.main.dataset, classes=classes))
+    none = dataclasses.replace(bench, data={**bench.data, "main": data})
+    assert "Inside the network" not in [g.title for g in galleries(none, answers(bench))]
+
+
 def test_changed_images_stand_behind_their_original_and_are_the_same_every_time(bench: Bench) -> None:
-    one, same = (galleries(bench, answers(bench))[2] for _ in range(2))
+    one, same = (galleries(bench, answers(bench))[3] for _ in range(2))
     assert [p.caption for p in one.pictures] == ["as it is", "changed", "changed", "changed"] * 4
     for k in range(0, 16, 4):
         original = one.pictures[k].pixels
@@ -118,7 +168,8 @@ def test_changed_images_stand_behind_their_original_and_are_the_same_every_time(
 def test_pictures_are_in_zero_to_one(bench: Bench) -> None:
     found: tuple[Gallery, ...] = galleries(bench, answers(bench))
     pixels = [p.pixels for gallery in found for p in gallery.pictures]
-    assert {p.shape for p in pixels} == {(48, 48)}
+    assert [gallery.large for gallery in found] == [False, False, True, False]
+    assert {p.pixels.shape for gallery in found if not gallery.large for p in gallery.pictures} == {(48, 48)}
     assert {p.dtype for p in pixels} == {np.dtype(np.float32)}
     assert min(p.min() for p in pixels) >= 0
     assert max(p.max() for p in pixels) <= 1

@@ -16,10 +16,11 @@ from pneumoscope.core.resolve import resolve
 from pneumoscope.io.manifest import read_dataset
 from pneumoscope.nets.build import probabilities
 from pneumoscope.recipes import find
-from pneumoscope.train import stages
+from pneumoscope.train.bench import Bench
 from pneumoscope.train.data import prepare
 from pneumoscope.train.environment import Clock
-from pneumoscope.train.stages import Bench, fit_stages, predict
+from pneumoscope.train.features import weights_digest
+from pneumoscope.train.stages import fit_stages, predict
 
 OVERRIDES = {
     "stages.head.net": "mobilenetv2",
@@ -108,11 +109,11 @@ def test_a_second_stage_starts_where_the_first_one_ended(dataset: Dataset, tmp_p
 def test_the_digest_of_a_backbone_is_of_its_weights(dataset: Dataset, tmp_path: Path) -> None:
     recipe = resolve(find("szalay2021")[0], overrides=OVERRIDES)
     net, _ = fit_stages(bench(dataset, recipe, tmp_path), [0, 1, 2, 3], [4, 5], tmp_path / "f", fold=0, what="fit")
-    before = stages._digest(net.backbone)
+    before = weights_digest(net.backbone)
     with torch.no_grad():
         next(net.backbone.parameters()).mul_(1.001)
-    changed = stages._digest(net.backbone)
+    changed = weights_digest(net.backbone)
     assert changed != before
     # no tensor holds an epsilon, and features depend on it
     next(m for m in net.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)).eps = 0.1
-    assert stages._digest(net.backbone) != changed
+    assert weights_digest(net.backbone) != changed

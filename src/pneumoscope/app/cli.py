@@ -15,8 +15,10 @@ from typing import Annotated, Any, Literal, TextIO
 import typer
 
 from pneumoscope import __version__
+from pneumoscope.app.compare import compare
 from pneumoscope.app.console import pairs, print_json, progress, say, table
 from pneumoscope.app.data import data_app
+from pneumoscope.app.tune import EXAMPLE, tune
 from pneumoscope.errors import PneumoscopeError
 
 STOPPED = 130  # what a shell reports for Ctrl-C
@@ -39,6 +41,8 @@ app.add_typer(recipes_app, name="recipes")
 app.add_typer(data_app, name="data")
 app.add_typer(bundle_app, name="bundle")
 app.add_typer(weights_app, name="weights")
+app.command(epilog="Example: pneumoscope compare szalay2021:all --data DIR --map normal=non-covid --out runs")(compare)
+app.command(epilog=EXAMPLE)(tune)
 
 AT = "A threshold to report on, too: 0.4; in training also youden, sensitivity=0.9 or cost=10."
 Out = Annotated[Path, typer.Option("--out", help="New folder for what is written.")]
@@ -220,15 +224,9 @@ def evaluate(
     from pneumoscope import api
 
     with progress() as report:
+        known = pairs("--map", mapping)
         evaluation = api.evaluate(
-            bundle,
-            data,
-            out=out,
-            mapping=pairs("--map", mapping),
-            ungrouped=ungrouped,
-            at=at or (),
-            progress=report,
-            say=say,
+            bundle, data, out=out, mapping=known, ungrouped=ungrouped, at=at or (), progress=report, say=say
         )
     _print_evaluation(evaluation)
     print(f"report: {(out / 'report.html').resolve()}")

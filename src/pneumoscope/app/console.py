@@ -8,6 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from pneumoscope.core.progress import Progress
@@ -15,6 +16,8 @@ from pneumoscope.errors import UsageError
 
 # seconds between plain progress lines where there is no terminal
 EVERY = 10.0
+FROM_FILE = ("--set",)  # options whose pairs may stand in a file
+MOST = 1_000_000  # bytes of such a file
 
 
 def say(text: str) -> None:
@@ -42,20 +45,46 @@ def print_json(value: Any) -> None:
 
 
 def pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    """The NAME=VALUE words of an option.
+    """The NAME=VALUE words of an option; `--set` also takes @FILE, a JSON object of names and values.
 
     Raises:
-        UsageError: a word that is no pair, or a name given twice.
+        UsageError: a word that is no pair, a file that is no such object, or a name given twice.
     """
     found: dict[str, str] = {}
     for text in given or []:
-        key, equals, value = text.partition("=")
-        if not equals or not key or not value:
-            raise UsageError(f"{option}: expected NAME=VALUE, found '{text}'.")
-        if key in found:
-            raise UsageError(f"{option}: expected each name once, found '{key}' twice.")
-        found[key] = value
+        if option in FROM_FILE and text.startswith("@"):
+            several = list(_of_file(option, Path(text[1:])).items())
+        else:
+            key, equals, value = text.partition("=")
+            if not equals or not key or not value:
+                raise UsageError(f"{option}: expected NAME=VALUE, found '{text}'.")
+            several = [(key, value)]
+        for key, value in several:
+            if key in found:
+                raise UsageError(f"{option}: expected each name once, found '{key}' twice.")
+            found[key] = value
     return found
+
+
+def _of_file(option: str, path: Path) -> dict[str, str]:
+    """Name -> value as JSON, from a file such as the winner.json of `pneumoscope tune`."""
+    from pneumoscope.core.serial import Mismatch, parse_json
+
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST + 1)
+    except OSError as error:
+        raise UsageError(f"{option} @{path}: expected a file that can be read, found '{error.strerror}'.") from error
+    try:
+        values = parse_json(data, "file") if len(data) <= MOST else None
+    except Mismatch as error:
+        raise UsageError(f"{option} @{path}: expected a JSON object of field and value. {error}") from error
+    if not isinstance(values, dict) or not values or "" in values:
+        raise UsageError(
+            f"{option} @{path}: expected a JSON object of field and value, at most {MOST:,} bytes, found something "
+            "else. Give it winner.json of: pneumoscope tune"
+        )
+    return {key: json.dumps(value) for key, value in values.items()}
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -17,7 +17,7 @@ Standing = Literal["first", "within the noise", "worse", "undefined"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Planned:
     """One run to be. recipe: resolved.
 
     name: what tells it apart from the other parts. folder: of its run, relative to the comparison's. title:
@@ -38,7 +38,7 @@ class Part:
 class Compared:
     """One part of a comparison: one method, measured on the images that all parts answered.
 
-    name, folder, overrides, varied: as in `Part`. recipe: NAME[:VARIANT].
+    name, folder, overrides, varied: as in `Planned`. recipe: NAME[:VARIANT].
     standing: the 95 % interval of the difference to the first part holds 0 ("within the noise"), or lies below it.
     metrics: name, or name.class, -> figure. differences: the same names -> this part's figure less the first one's.
     confusion: `[true class][decided class]` counts. seconds: what was done -> wall seconds, all calls together.

@@ -95,9 +95,11 @@ def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
     """
     data = to_json(recipe)
     for path, value in values.items():
-        if path.split(".")[0] not in METHOD_FIELDS:
+        parts = path.split(".")
+        # which variants have a stage says where it runs, not what it does
+        if parts[0] not in METHOD_FIELDS or (parts[0] == "stages" and parts[2:] == ["variants"]):
             raise _unknown(path, recipe)
-        _set(data, path.split("."), value, path, recipe)
+        _set(data, parts, value, path, recipe)
     try:
         return Recipe.from_json(data)
     except Mismatch as error:

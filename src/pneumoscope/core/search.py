@@ -55,6 +55,11 @@ class Tried:
     split: str
 
     @property
+    def finished(self) -> tuple[Trial, ...]:
+        """The trials that count: all but the failed ones."""
+        return tuple(trial for trial in self.trials if trial.state != "failed")
+
+    @property
     def best(self) -> Trial:
         """The trial that won."""
         return next(trial for trial in self.trials if trial.number == self.winner)

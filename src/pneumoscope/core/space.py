@@ -21,7 +21,7 @@ from pneumoscope.errors import RecipeError, UsageError
 
 SEARCHED = ("prep", "stages")  # what may be searched of a recipe; the rest is what is measured, and how
 _WORD = re.compile(r"[A-Za-z][\w:.-]*")
-_OPEN, _CLOSE = "([{", ")]}"
+_OPEN, _CLOSE = tuple("([{"), tuple(")]}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +84,11 @@ def value_text(value: Any) -> str:
     return json.dumps(to_json(value), separators=(",", ":"))
 
 
+def shown(value: Any) -> str:
+    """A value for people: as `value_text`, a long number with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else value_text(value)
+
+
 def _is_json(text: str) -> bool:
     try:
         parse_json(text.encode(), "value")
@@ -97,8 +102,8 @@ def _check_field(recipe: Recipe, path: str) -> None:
     top = path.split(".")[0]
     if top in METHOD_FIELDS and top not in SEARCHED:
         raise UsageError(
-            f"--search {path}: expected a field of {' or '.join(SEARCHED)}, found one of {top}, which would change what "
-            f"is measured from trial to trial. Set it for all: --set {path}=VALUE"
+            f"--search {path}: expected a field of {' or '.join(SEARCHED)}, found one of {top}, which changes what is "
+            f"measured from trial to trial. Set it for all: --set {path}=VALUE"
         )
     if not any(leaf == path or leaf.startswith(f"{path}.") for leaf in known):
         raise UsageError(
@@ -109,23 +114,23 @@ def _check_field(recipe: Recipe, path: str) -> None:
 
 def _read(path: str, text: str, recipe: Recipe) -> Choice | Range:
     words = list(_words(text))
-    if len(words) == 1 and ".." in text and text[0] not in f'"{_OPEN}':
+    if len(words) == 1 and ".." in text and text[0] not in ('"', *_OPEN):
         return _read_range(path, text, recipe)
     return Choice(values=tuple(_value(word) for word in words))
 
 
 def _words(text: str) -> Iterator[str]:
     """What stands between commas that are in no bracket and no string."""
-    depth, quoted, start = 0, False, 0
-    for i, c in enumerate(text):
-        if c == '"' and text[i - 1 : i] != "\\":
-            quoted = not quoted
-        elif not quoted:
-            depth += (c in _OPEN) - (c in _CLOSE)
-            if c == "," and not depth:
-                yield text[start:i].strip()
-                start = i + 1
-    yield text[start:].strip()
+    # a string of JSON as a whole, a run of what is neither comma nor bracket, or one of those
+    depth, word = 0, ""
+    for piece in re.findall(r'"(?:[^"\\]|\\.)*"|[^",()\[\]{}]+|.', text, flags=re.DOTALL):
+        depth += (piece in _OPEN) - (piece in _CLOSE)
+        if piece == "," and not depth:
+            yield word.strip()
+            word = ""
+        else:
+            word += piece
+    yield word.strip()
 
 
 def _value(word: str) -> Any:

@@ -10,6 +10,7 @@ from pneumoscope.core.recipe import Recipe, method_leaves
 from pneumoscope.core.serial import digest
 from pneumoscope.errors import UsageError
 
+_VAGUE = ("name", "value", "size")  # ends of paths that say nothing by themselves
 _LONGEST = 80  # of a folder's name; file systems take 255 bytes
 
 
@@ -57,7 +58,7 @@ def label(chosen: Mapping[str, str], recipe: Recipe) -> str:
 def _short(field: str, recipe: Recipe) -> str:
     parts = field.split(".")
     known = {".".join(path.split(".")[:n]) for path, _ in method_leaves(recipe) for n in range(1, path.count(".") + 2)}
-    for n in range(1, len(parts)):
+    for n in range(2 if parts[-1] in _VAGUE else 1, len(parts)):
         end = ".".join(parts[-n:])
         if sum(path == end or path.endswith(f".{end}") for path in known) == 1:
             return end

@@ -52,7 +52,7 @@ def evaluate(
     Raises:
         DataError: lengths or values that do not fit. UsageError: resamples below 1.
     """
-    p = _checked(probabilities, labels, decisions, groups, classes)
+    p = checked(probabilities, labels, decisions, groups, classes)
     if resamples < 1:
         raise UsageError(f"resamples: expected at least 1, found {resamples}. Leave it at 2000.")
     labels, decisions = labels.astype(np.int64), decisions.astype(np.int64)
@@ -61,7 +61,7 @@ def evaluate(
     return Evaluation(
         classes=classes.names,
         positive=classes.positive,
-        metrics=_metrics(p, labels, decisions, _resampled(patient, len(patients), resamples, seed), classes),
+        metrics=_metrics(p, labels, decisions, resampled(patient, len(patients), resamples, seed), classes),
         confusion=tuple(tuple(int(n) for n in row) for row in counts),
         roc={c: _roc(p[:, k], labels == k) for k, c in enumerate(classes.names) if 0 < (labels == k).sum() < len(p)},
         reliability=_reliability(*_judged(p, labels, classes)),
@@ -90,7 +90,7 @@ def of_decisions(
     *,
     resamples: int = 2000,
     seed: int = 0,
-) -> list[tuple[Mapping[str, Metric], tuple[tuple[int, ...], ...]]]:
+) -> list[tuple[dict[str, Metric], tuple[tuple[int, ...], ...]]]:
     """What decisions alone determine of several ways `[N]` to decide for the same images: metrics, and confusion.
 
     The metrics and intervals are those that `evaluate` gives of the same decisions, groups and seed; all ways share
@@ -98,7 +98,7 @@ def of_decisions(
     """
     patients, patient = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
     drawn: list[list[dict[str, np.ndarray]]] = [[] for _ in decided]
-    for weights in _resampled(patient, len(patients), resamples, seed):
+    for weights in resampled(patient, len(patients), resamples, seed):
         for rows, decisions in zip(drawn, decided, strict=True):
             rows.append(_of_decisions(labels, decisions, weights, len(classes.names)))
     once = np.ones((1, len(labels)))
@@ -110,7 +110,7 @@ def of_decisions(
     return found
 
 
-def _checked(
+def checked(
     probabilities: np.ndarray, labels: np.ndarray, decisions: np.ndarray, groups: Sequence[str], classes: ClassSet
 ) -> np.ndarray:
     """The probabilities as float64, once all that came in fits together."""
@@ -134,7 +134,7 @@ def _checked(
     return p
 
 
-def _resampled(patient: np.ndarray, n_patients: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
+def resampled(patient: np.ndarray, n_patients: int, resamples: int, seed: int) -> Iterator[np.ndarray]:
     """Weights `[r, N]`, a few resamples at a time: how often each image's patient was drawn."""
     rng = np.random.default_rng(seed)
     chunk = max(1, _CELLS // len(patient))
@@ -148,8 +148,8 @@ def _resampled(patient: np.ndarray, n_patients: int, resamples: int, seed: int) 
 def _metrics(
     p: np.ndarray, labels: np.ndarray, decisions: np.ndarray, resampled: Iterable[np.ndarray], classes: ClassSet
 ) -> dict[str, Metric]:
-    data = _figures(p, labels, decisions, np.ones((1, len(p))), classes, noise=1)
-    drawn = [_figures(p, labels, decisions, weights, classes, noise=2) for weights in resampled]
+    data = figures(p, labels, decisions, np.ones((1, len(p))), classes, noise=1)
+    drawn = [figures(p, labels, decisions, weights, classes, noise=2) for weights in resampled]
     return _intervals(data, drawn, classes)
 
 
@@ -161,13 +161,13 @@ def _intervals(
     for name, value in data.items():
         rows = np.concatenate([d[name] for d in drawn])
         if value.ndim == 1:
-            found[name] = _interval(value[0], rows)
+            found[name] = interval(value[0], rows)
         else:
-            found[name] = {c: _interval(value[0, k], rows[:, k]) for k, c in enumerate(classes.names)}
+            found[name] = {c: interval(value[0, k], rows[:, k]) for k, c in enumerate(classes.names)}
     return found
 
 
-def _figures(
+def figures(
     p: np.ndarray, labels: np.ndarray, decisions: np.ndarray, weights: np.ndarray, classes: ClassSet, *, noise: int
 ) -> dict[str, np.ndarray]:
     """Name -> `[R]`, or `[R, K]` for the metrics of one class; NaN where undefined. noise: see `_ece`."""
@@ -189,7 +189,7 @@ def _figures(
 
 
 def _of_decisions(labels: np.ndarray, decisions: np.ndarray, weights: np.ndarray, k: int) -> dict[str, np.ndarray]:
-    """The part of `_figures` that no probability goes into."""
+    """The part of `figures` that no probability goes into."""
     found = _from_confusion(_confusion(labels, decisions, weights, k))
     found["balanced_accuracy"] = found["sensitivity"][:, np.unique(labels)].mean(axis=1)
     return found
@@ -290,7 +290,8 @@ def _roc(score: np.ndarray, truth: np.ndarray) -> Curve:
     return Curve(x=tuple(map(float, x)), y=tuple(map(float, y)))
 
 
-def _interval(value: float, drawn: np.ndarray) -> Interval:
+def interval(value: float, drawn: np.ndarray) -> Interval:
+    """A figure with the percentiles of those of its resamples `[R]`, the undefined ones left out."""
     drawn = drawn[~np.isnan(drawn)]
     if np.isnan(value) or len(drawn) == 0:
         return Interval(value=float("nan"), low=float("nan"), high=float("nan"))

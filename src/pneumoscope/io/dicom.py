@@ -11,8 +11,8 @@ import logging
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from pneumoscope.core.study import pseudonym
 from pneumoscope.errors import InputError
 from pneumoscope.io import dicom_pixels as px
 from pneumoscope.io.dicom_grey import brightness, padding
+from pneumoscope.io.dicom_slice import AIR, SliceFacts, slice_facts, stored_at
 from pneumoscope.io.dicom_values import numbers, text
 from pneumoscope.io.foreign import named, quiet
 from pneumoscope.io.sniff import stray_bytes
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 
 MAX_INFLATED = 256 * 2**20  # bytes of a deflated data set: twice 50 megapixels of 16 bits
 PIXEL_DATA = 0x7FE00010
-AIR = -1024.0  # HU
 
 _WHOLE = "a whole DICOM image"
 _XRAY = ("CR", "DX", "RG")
@@ -61,7 +61,8 @@ class Facts:
     study_uid, series_uid, sop_uid: "" where absent. patient: pseudonym of PatientID, None where that is empty.
     view: ViewPosition of an X-ray; "axial", "coronal" or "sagittal" for CT. position: ImagePositionPatient,
     mm, LPS. orientation: the six numbers of ImageOrientationPatient. series_number, instance: None where absent.
-    headers: keyword -> text, nothing that names a patient.
+    image_type: values of ImageType. kernel: ConvolutionKernel. thickness: SliceThickness, mm, None where absent.
+    slice: of a CT alone. headers: keyword -> text, nothing that names a patient.
     """
 
     modality: Modality
@@ -75,7 +76,10 @@ class Facts:
     orientation: tuple[float, ...] | None = None
     series_number: int | None = None
     instance: int | None = None
-    localizer: bool = False
+    image_type: tuple[str, ...] = ()
+    kernel: str = ""
+    thickness: float | None = None
+    slice: SliceFacts | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -96,12 +100,26 @@ def read_facts(data: bytes, name: str) -> Facts:
         InputError: no DICOM, damaged, another modality than CR, DX and CT, or no single grey image.
     """
     with named(name, _WHOLE), _quiet():
-        ds, _, found = _parse(data, name, pixels=False)
-        facts = _facts(ds, name)
-        px.layout(ds, name)
-        if not found:
+        parsed = _parse(data, name, pixels=False)
+        facts = _facts(parsed.ds, name)
+        layout = px.layout(parsed.ds, name)
+        if parsed.pixels is None:
             raise InputError(f"{name}: expected pixel data, found none (or a file cut off before it). Copy it again.")
+        if facts.modality == "ct":
+            stored = stored_at(data, parsed.syntax, layout, *parsed.pixels)
+            facts = replace(facts, slice=slice_facts(parsed.ds, layout, stored))
     return facts
+
+
+def read_stored(data: bytes, name: str) -> np.ndarray:
+    """The stored values of a DICOM file, integers [H, W].
+
+    Raises:
+        InputError: as `read_dicom`.
+    """
+    with named(name, _WHOLE), _quiet():
+        ds, syntax, _ = _parse(data, name, pixels=True)
+        return px.stored_values(ds, syntax, px.layout(ds, name), name)
 
 
 def read_dicom(data: bytes, name: str) -> tuple[Image2D, Facts]:
@@ -146,19 +164,29 @@ def _quiet() -> Iterator[None]:
             log.disabled = before
 
 
-def _parse(data: bytes, name: str, *, pixels: bool) -> tuple[Dataset, str, bool]:
-    """The data set, its transfer syntax, and whether there is pixel data (read only if `pixels`)."""
+class _Parsed(NamedTuple):
+    """A data set, its transfer syntax, and its pixel data's first byte and length; None where it has none."""
+
+    ds: Dataset
+    syntax: str
+    pixels: tuple[int, int] | None
+
+
+def _parse(data: bytes, name: str, *, pixels: bool) -> _Parsed:
+    """The data set; its pixel data is found, but read only if `pixels`."""
     from pydicom.filereader import read_dataset
 
     syntax, at = _meta(data)
     if syntax == px.DEFLATED:
         data, at = _inflate(data[at:], name), 0
-    found = False
+    found: tuple[int, int] | None = None
 
     def stop(tag: int, vr: str | None, length: int) -> bool:
         nonlocal found
-        found = found or tag == PIXEL_DATA
-        return not pixels and tag >= PIXEL_DATA
+        number = int(tag)  # pydicom's own comparison of tags is slow
+        if number == PIXEL_DATA:
+            found = file.tell(), length
+        return not pixels and number >= PIXEL_DATA
 
     file = io.BytesIO(data)
     file.seek(at)
@@ -167,7 +195,7 @@ def _parse(data: bytes, name: str, *, pixels: bool) -> tuple[Dataset, str, bool]
         raise InputError(
             f"{name}: expected DICOM with a SOPClassUID or a Modality, found neither. Copy the file again."
         )
-    return ds, syntax, found
+    return _Parsed(ds, syntax, found)
 
 
 def _meta(data: bytes) -> tuple[str, int]:
@@ -225,9 +253,16 @@ def _facts(ds: Dataset, name: str) -> Facts:
         orientation=orientation if len(orientation) == 6 else None,
         series_number=_whole(ds, "SeriesNumber"),
         instance=_whole(ds, "InstanceNumber"),
-        localizer="LOCALIZER" in [str(t).strip() for t in ds.get("ImageType") or ()],
-        headers={key: text(ds, key) for key in _HEADERS if text(ds, key)},
+        image_type=_image_type(ds),
+        kernel=text(ds, "ConvolutionKernel"),
+        thickness=(numbers(ds, "SliceThickness") or (None,))[0],
+        headers={key: value for key in _HEADERS if (value := text(ds, key))},
     )
+
+
+def _image_type(ds: Dataset) -> tuple[str, ...]:
+    value = ds.get("ImageType") or ()
+    return tuple(str(v).strip().upper()[:64] for v in ([value] if isinstance(value, str) else value))
 
 
 def _modality(ds: Dataset, name: str) -> Modality:
@@ -248,8 +283,9 @@ def _whole(ds: Dataset, keyword: str) -> int | None:
 
 
 def _plane(orientation: tuple[float, ...]) -> str:
-    normal = np.abs(np.cross(orientation[:3], orientation[3:]))
-    return ("sagittal", "coronal", "axial")[int(normal.argmax())]
+    a, b, c, d, e, f = orientation
+    normal = (abs(b * f - c * e), abs(c * d - a * f), abs(a * e - b * d))  # the cross product
+    return ("sagittal", "coronal", "axial")[normal.index(max(normal))]
 
 
 def _hounsfield(
@@ -267,7 +303,7 @@ def _hounsfield(
     pad = padding(ds, stored, signed)
     if pad is not None:
         hu[pad] = AIR
-        steps = (*steps, AppliedStep(name="padding", args={"pixels": int(pad.sum()), "to": AIR}))
+        steps = (*steps, AppliedStep(name="padding", args={"pixels": int(pad.sum()), "to": float(AIR)}))
     unit = text(ds, "RescaleType").upper()
     odd = not unit.startswith(("HU", "HOUN")) and unit not in ("", "US")
     return hu, steps, (f"RescaleType is {unit[:16]}; values were taken as Hounsfield units.",) if odd else ()

@@ -20,15 +20,23 @@ if TYPE_CHECKING:
 Grey = tuple[np.ndarray, tuple[AppliedStep, ...], tuple[str, ...]]
 
 
-def padding(ds: Dataset, stored: np.ndarray, signed: bool) -> np.ndarray | None:
-    """Where `stored` [H, W] is padding and no image (PS3.3 C.7.5.1.1.2), or None where nothing is."""
+def padding_range(ds: Dataset, signed: bool) -> tuple[float, float] | None:
+    """The least and the greatest stored value that is padding and no image (PS3.3 C.7.5.1.1.2), None without any."""
     value = numbers(ds, "PixelPaddingValue")
     if not value:
         return None
     first, last = value[0], (numbers(ds, "PixelPaddingRangeLimit") or value)[0]
     if signed:  # often written as if it were unsigned
         first, last = (v - 65536 if v > 32767 else v for v in (first, last))
-    hit = (stored >= min(first, last)) & (stored <= max(first, last))
+    return min(first, last), max(first, last)
+
+
+def padding(ds: Dataset, stored: np.ndarray, signed: bool) -> np.ndarray | None:
+    """Where `stored` [H, W] is padding, or None where nothing is."""
+    limits = padding_range(ds, signed)
+    if limits is None:
+        return None
+    hit = (stored >= limits[0]) & (stored <= limits[1])
     return hit if hit.any() else None
 
 

@@ -92,7 +92,7 @@ def stored_values(ds: Dataset, syntax: str, shape: Layout, name: str) -> np.ndar
     if not value:
         raise InputError(f"{name}: expected pixel data, found none (or a file cut off before it). {_AGAIN}")
     if syntax in NATIVE:
-        return _bits(_native(ds, value, syntax, shape, name), shape)
+        return native(value, syntax, shape, name, words=ds["PixelData"].VR == "OW")
     if syntax == RLE:
         return _bits(_rle(_frame(value), shape, name), shape)
     if syntax in JPEG:
@@ -103,24 +103,32 @@ def stored_values(ds: Dataset, syntax: str, shape: Layout, name: str) -> np.ndar
     )
 
 
-def _native(ds: Dataset, value: bytes, syntax: str, shape: Layout, name: str) -> np.ndarray:
+def native(value: bytes | memoryview, syntax: str, shape: Layout, name: str, *, words: bool) -> np.ndarray:
+    """The same of uncompressed pixel data; `words`: its VR is OW.
+
+    Raises:
+        InputError: pixel data that is short.
+    """
     size = shape.rows * shape.columns * shape.allocated // 8
     if len(value) < size:
         raise InputError(f"{name}, pixel data: expected {size:,} bytes, found {len(value):,}. Copy the file again.")
     big = syntax == BIG_ENDIAN
-    if big and shape.allocated == 8 and ds["PixelData"].VR == "OW":  # bytes are swapped within words (PS3.5 8.1.2)
+    if big and shape.allocated == 8 and words:  # bytes are swapped within words (PS3.5 8.1.2)
         value = np.frombuffer(value[: len(value) // 2 * 2], ">u2").astype("<u2").tobytes()
     kind = np.dtype("u1" if shape.allocated == 8 else ">u2" if big else "<u2")
     flat = np.frombuffer(value, kind, count=shape.rows * shape.columns)
-    return flat.astype(kind.newbyteorder("=")).reshape(shape.rows, shape.columns)
+    return _bits(flat.astype(kind.newbyteorder("="), copy=False).reshape(shape.rows, shape.columns), shape)
 
 
 def _bits(values: np.ndarray, shape: Layout) -> np.ndarray:
     """The stored bits alone, as numbers: what lies above (overlays) and below them is shifted out."""
-    values = values << (shape.allocated - 1 - shape.high)
+    if not shape.signed and shape.high + 1 == shape.stored < shape.allocated:
+        return np.asarray(np.bitwise_and(values, (1 << shape.stored) - 1))
+    if shape.stored < shape.allocated:
+        values = values << (shape.allocated - 1 - shape.high)
     if shape.signed:
         values = values.view(np.dtype(f"i{shape.allocated // 8}"))
-    return values >> (shape.allocated - shape.stored)
+    return values >> (shape.allocated - shape.stored) if shape.stored < shape.allocated else values
 
 
 def _frame(value: bytes) -> bytes:

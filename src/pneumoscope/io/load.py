@@ -10,7 +10,8 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,29 +23,16 @@ from pneumoscope.io.archive import members, open_archive, read_member, shown
 from pneumoscope.io.dicom import is_dicom, read_dicom, read_facts
 from pneumoscope.io.files import read_image
 from pneumoscope.io.foreign import MAX_BYTES, named
+from pneumoscope.io.found import Found, as_found, at_folders, some
+from pneumoscope.io.nifti import read_nifti
 from pneumoscope.io.sniff import HEAD, sniff
-from pneumoscope.io.studies import Choice, Member, by_series, choose, numbered
+from pneumoscope.io.studies import Member, by_series, choose, numbered
+from pneumoscope.io.volume import read_series
 
-_KINDS = "PNG, JPEG, DICOM or a zip or folder of these"
-_GIVE = "Give a chest X-ray or a CT slice."
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """One study that can be read.
-
-    path: as the user named it, plus `/name` in a folder or `!member` of an archive. format: "png", "jpeg", "dicom".
-    rule: why this image and no other. file, member: where its bytes are. problem: why reading it is refused, "".
-    """
-
-    path: str
-    format: str
-    file: Path
-    member: str | None = None
-    series_uid: str | None = None
-    rule: str = "the only image"
-    warnings: tuple[str, ...] = ()
-    problem: str = ""
+_KINDS = "PNG, JPEG, DICOM, NIfTI or a zip or folder of these"
+_GIVE = "Give a chest X-ray or a chest CT."
+_FILES = ("png", "jpeg", "nifti")  # formats of which each file is a study
+DICOM_HEAD = 2**16  # bytes that hold most DICOM headers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,15 +81,37 @@ def read(found: Found) -> Study:
     """
     if found.problem:
         raise InputError(found.problem)
-    data = _bytes(found)
     source = Source(path=found.path, format=found.format, series_uid=found.series_uid, rule=found.rule)
+    if found.slices:
+        return _read_series(found, source)
+    data = _bytes(found)
     by_content = pseudonym(hashlib.sha256(data).hexdigest(), "s")
+    if found.format == "nifti":
+        return Study(key=by_content, source=source, volume=read_nifti(data, found.path), warnings=found.warnings)
     if found.format != "dicom":
         return Study(key=by_content, source=source, images=(read_image(data, found.path),), warnings=found.warnings)
     image, facts = read_dicom(data, found.path)
     key = pseudonym(facts.study_uid, "s") if facts.study_uid else by_content
     return Study(
         key=key, source=source, images=(image,), patient=facts.patient, headers=facts.headers, warnings=found.warnings
+    )
+
+
+def _read_series(found: Found, source: Source) -> Study:
+    first = found.slices[0].facts
+    with ExitStack() as stack:
+        if found.member is None:
+            volume = read_series(found.slices, lambda m: _read_file(m.file), found.path)
+        else:
+            archive = stack.enter_context(open_archive(found.file))
+            volume = read_series(found.slices, lambda m: _read_member(archive, m), found.path)
+    return Study(
+        key=pseudonym(first.study_uid, "s"),
+        source=source,
+        volume=volume,
+        patient=first.patient,
+        headers=first.headers,
+        warnings=found.warnings,
     )
 
 
@@ -114,7 +124,7 @@ def load_study(path: Path, *, series_uid: str | None = None) -> Study:
     found = discover(path, series_uid=series_uid).found
     if len(found) > 1:
         raise InputError(
-            f"{path}: expected one study, found {len(found)}: {_some([f.path for f in found])}. Give one of them."
+            f"{path}: expected one study, found {len(found)}: {some([f.path for f in found])}. Give one of them."
         )
     return read(found[0])
 
@@ -151,16 +161,26 @@ def _bytes(found: Found) -> bytes:
         return read_member(archive, found.member)
 
 
+def _read_member(archive: ZipFile, member: Member) -> bytes:
+    with named(member.path, "a member of the archive", "Was it changed?"):
+        return read_member(archive, member.member or "")
+
+
 def _single(item: _Item, what: str, series_uid: str | None) -> Found:
     """One file by itself: it is read, or the error says what it is."""
-    if what in ("png", "jpeg"):
+    if what in _FILES:
         if series_uid is not None:
             raise InputError(f"{item.path}: expected DICOM of series '{series_uid}', found {what}. Ask for no series.")
-        return Found(path=item.path, format=what, file=item.file)
+        return _as_file(item, what)
     part = _dicom_part(item, what)
     if part is None:
         raise InputError(f"{item.path}: expected {_KINDS}, found {_named(what)}. {_GIVE}")
-    return _as_found(choose(_of_series([part], item.path, series_uid))[0])
+    return as_found(choose(_of_series([part], item.path, series_uid))[0], asked=False)
+
+
+def _as_file(item: _Item, what: str) -> Found:
+    rule = "the only scan" if what == "nifti" else "the only image"
+    return Found(path=item.path, format=what, file=item.file, member=item.member, rule=rule)
 
 
 def _sift(items: Iterator[_Item], path: str, series_uid: str | None) -> Discovery:
@@ -177,13 +197,14 @@ def _sift(items: Iterator[_Item], path: str, series_uid: str | None) -> Discover
             continue
         if part is not None:
             parts.append(part)
-        elif what in ("png", "jpeg") and series_uid is None:
-            found.append(Found(path=item.path, format=what, file=item.file, member=item.member))
+        elif what in _FILES and series_uid is None:
+            found.append(_as_file(item, what))
         else:
             ignored.append((item.path, item.reason or _not_read(what)))
     wanted = _of_series(parts, path, series_uid)
-    ignored += [(part.path, "of another series than the one asked for") for part in parts if part not in wanted]
-    found += [_as_found(choice) for choice in choose(wanted)]
+    kept = {part.path for part in wanted}
+    ignored += [(part.path, "of another series than the one asked for") for part in parts if part.path not in kept]
+    found += at_folders([as_found(choice, asked=series_uid is not None) for choice in choose(wanted)])
     if not found:
         raise InputError(f"{path}: expected {_KINDS}, found {_counts(ignored)}. {_GIVE}")
     return Discovery(found=tuple(sorted(found, key=lambda f: f.path)), ignored=tuple(ignored))
@@ -197,10 +218,18 @@ def _dicom_part(item: _Item, what: str) -> Member | None:
     """
     if what not in ("dicom", "maybe dicom"):
         return None
-    data = item.read(None)
-    if what == "maybe dicom" and not is_dicom(data):
-        return None
-    return Member(path=item.path, facts=read_facts(data, item.path), file=item.file, member=item.member)
+    facts = None
+    if what == "dicom":
+        try:  # the header alone, where it ends soon: the pixels are half a megabyte a slice
+            facts = read_facts(item.read(DICOM_HEAD), item.path)
+        except InputError:
+            facts = None  # it may go on, or be packed: the whole file says what is wrong
+    if facts is None:
+        data = item.read(None)
+        if what == "maybe dicom" and not is_dicom(data):
+            return None
+        facts = read_facts(data, item.path)
+    return Member(path=item.path, facts=facts, file=item.file, member=item.member)
 
 
 def _of_series(parts: list[Member], path: str, series_uid: str | None) -> list[Member]:
@@ -215,31 +244,8 @@ def _of_series(parts: list[Member], path: str, series_uid: str | None) -> list[M
         for uid, s in series.items()
     ]
     raise InputError(
-        f"{path}: expected series '{series_uid[:64]}', found {len(here)} series: {_some(here, 20) or 'none'}. "
+        f"{path}: expected series '{series_uid[:64]}', found {len(here)} series: {some(here, 20) or 'none'}. "
         "Give one of these."
-    )
-
-
-def _as_found(choice: Choice) -> Found:
-    chosen, count = choice.chosen, len(choice.slices)
-    warnings: tuple[str, ...] = ()
-    problem = ""
-    if choice.others:
-        warnings = (f"Of this study {len(choice.others)} more were not read: {_some(choice.others)}.",)
-    if count > 1:
-        problem = (
-            f"{chosen.path}: CT series of {count} slices: expected one X-ray or one CT slice, found {count} slices. "
-            "Give the path of one slice; whole series come with a later version."
-        )
-    return Found(
-        path=chosen.path,
-        format="dicom",
-        file=chosen.file,
-        member=chosen.member,
-        series_uid=chosen.facts.series_uid or None,
-        rule=choice.rule,
-        warnings=warnings,
-        problem=problem,
     )
 
 
@@ -293,7 +299,7 @@ def _named(what: str) -> str:
 def _not_read(what: str) -> str:
     if what == "zip":
         return "an archive inside a folder or an archive, which is not opened"
-    if what in ("png", "jpeg"):
+    if what in _FILES:
         return "of no series, and one was asked for"
     return f"{_named(what)}, no image that is read"
 
@@ -303,10 +309,4 @@ def _counts(ignored: list[tuple[str, str]]) -> str:
     if not ignored:
         return "no files"
     reasons = Counter(why.split(". ")[0] for _, why in ignored)
-    return f"{len(ignored)} files of none: " + _some([f"{n} x {why}" for why, n in reasons.most_common()], 5)
-
-
-def _some(names: Sequence[str], most: int = 5) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return f"{len(ignored)} files of none: " + some([f"{n} x {why}" for why, n in reasons.most_common()], 5)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
 import io
 import os
 from collections import Counter
@@ -22,6 +21,7 @@ from pneumoscope.core.image import Modality
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.study import pseudonym
 from pneumoscope.errors import DataError, UsageError
+from pneumoscope.io.contents import digest_of, folder_problem
 
 NAME = "labels.csv"
 BLANK = "(blank)"  # how an empty label is counted among those left out
@@ -53,6 +53,8 @@ def read_dataset(
     ungrouped: bool = False,
 ) -> Dataset:
     """The dataset in the folder `root`, as its labels.csv says; every file is read once, for its digest.
+
+    A row's file may be a folder that holds a series: its digest is that of all files in it (`contents.digest_of`).
 
     mapping: label -> class. A label that is not in it stands for the class of its name; where there is none, the
     row is left out and counted. drawn: line of labels.csv -> class, instead of what labels say; other lines are left
@@ -354,7 +356,7 @@ def file_problem(root: Path, file: str) -> str | None:
     if not real.is_relative_to(root):
         return "that are links out of it (copy the files there)"
     if os.path.isdir(real):
-        return "that are folders (a folder as a series cannot be read yet: name single files)"
+        return folder_problem(real)
     if not os.path.exists(real):
         return "missing (check the paths)"
     return None if os.path.isfile(real) else "that are not regular files"
@@ -363,8 +365,7 @@ def file_problem(root: Path, file: str) -> str | None:
 def _sample(root: Path, row: _Row, label: str, group: str) -> Sample:
     file = str(PurePosixPath(row.values["file"]))
     try:
-        with open(root / file, "rb") as opened:
-            digest = hashlib.file_digest(opened, "sha256").hexdigest()
+        digest = digest_of(root / file)
     except OSError as error:
         raise DataError(
             f"{_show(file)}: expected a readable file, found {error.strerror}. Check its rights."

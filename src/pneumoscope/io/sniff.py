@@ -6,7 +6,11 @@ missing, by a first element of group 0002 or 0008, which a parse must then confi
 
 from __future__ import annotations
 
+import zlib
+
 HEAD = 4096  # bytes that are enough to tell
+
+GZIP = b"\x1f\x8b"
 
 _MAGIC = (
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -21,7 +25,7 @@ _MAGIC = (
     (b"\xff\x4f\xff\x51", "JPEG 2000"),
     (b"NRRD0", "NRRD"),
     (b"%PDF", "PDF"),
-    (b"\x1f\x8b", "gzip"),
+    (GZIP, "gzip"),
     (b"BZh", "bzip2"),
     (b"\xfd7zXZ", "xz"),
     (b"7z\xbc\xaf", "7-Zip"),
@@ -36,20 +40,34 @@ _MAGIC = (
 def sniff(head: bytes) -> str:
     """The format of a file that begins with `head` (its first `HEAD` bytes).
 
-    "png", "jpeg", "dicom", "maybe dicom" and "zip" are read further; anything else is a name to show.
+    "png", "jpeg", "dicom", "maybe dicom", "nifti" and "zip" are read further; anything else is a name to show.
     """
     if head[128:132] == b"DICM":
         return "dicom"
     if not head:
         return "an empty file"
+    if nifti_head(head):
+        return "nifti"
     for magic, name in _MAGIC:
         if head.startswith(magic):
             return name
     if _first_group(head) in (0x0002, 0x0008):
         return "maybe dicom"
-    if head[344:348] in (b"n+1\0", b"ni1\0"):
-        return "NIfTI"
+    if head[344:348] == b"ni1\0":
+        return "a NIfTI header without its image"
+    if head[4:8] in (b"n+2\0", b"ni2\0"):
+        return "NIfTI-2"
     return _text(head)
+
+
+def nifti_head(head: bytes) -> bytes:
+    """The header of a NIfTI-1 file that begins with `head`, packed with gzip or not; empty where it is none."""
+    if head.startswith(GZIP):
+        try:
+            head = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(head, 352)
+        except zlib.error:
+            return b""
+    return head[:352] if head[344:348] == b"n+1\0" else b""
 
 
 def stray_bytes(data: bytes) -> int:

@@ -1,19 +1,30 @@
 """Which DICOM files belong together, and which of a study's images is read: stated rules, no guess.
 
 Files are joined by patient, StudyInstanceUID and modality (PS3.3 A.1.2). An X-ray study gives one image, frontal
-before lateral; a CT study gives one series, of which only a single slice can be read so far.
+before lateral; a CT study gives one series, by `_RULES`, as a volume where it has `MIN_SLICES`, else slice by slice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from pneumoscope.io.dicom import Facts
 
+MIN_SLICES = 8  # of a series that is read as a volume; fewer are single images. A chest at 30 mm still has as many
+
 _VIEWS = ("PA", "AP")
 _LATERAL = ("LL", "RL", "LLD", "RLD", "LATERAL", "LAT")
+# values of ImageType (PS3.3 C.7.6.1.1.2, C.8.2.1.1.1, C.8.16.1.3): slices anew from slices, and what is none
+_REFORMATS = ("AXIAL", "REFORMATTED", "MPR", "RESAMPLED")
+_PROJECTIONS = ("MIP", "MINIP", "MAXIP", "MIN_IP", "MAX_IP", "PROJECTION IMAGE", "VRT", "VOLREN", "VOLUME_RENDER")
+# Siemens from 50 on (B50f, Br64d, Bl57, I70f), GE LUNG, BONE, BONEPLUS, EDGE, Philips L, D, E, YB, YC, YD, Canon and
+# Toshiba FC30, FC50 to FC59, FC80 to FC89
+_LUNG_KERNEL = re.compile(
+    r"[BDIT][lrv]?[5-9]\d[a-z]*|.*LUNG.*|BONE.*|EDGE.*|L|D|E|Y[BCD]|FC(30|5\d|8\d)(-.*)?", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +41,7 @@ class Member:
 class Choice:
     """What is read of one study: `chosen` and `rule`; `others` names what is not.
 
-    slices: files of the chosen series; more than one only for CT.
+    slices: files of the chosen series; several, in the order of their paths, are read as one volume.
     """
 
     chosen: Member
@@ -40,13 +51,16 @@ class Choice:
 
 
 def choose(members: Iterable[Member]) -> list[Choice]:
-    """One choice for each patient, study and modality among `members`, in the order of their first files."""
+    """The choices for each patient, study and modality among `members`, in the order of their first files.
+
+    One for each, and for a CT series of fewer than `MIN_SLICES` one for each slice.
+    """
     studies: dict[tuple[str | None, str, str], list[Member]] = {}
     for member in members:
         facts = member.facts
         # a file without a study UID is a study of its own
         studies.setdefault((facts.patient, facts.study_uid or f"!{member.path}", facts.modality), []).append(member)
-    return [_choose_ct(s) if key[2] == "ct" else _choose_xray(s) for key, s in studies.items()]
+    return [c for key, s in studies.items() for c in (_choose_ct(s) if key[2] == "ct" else [_choose_xray(s)])]
 
 
 def by_series(members: Iterable[Member]) -> dict[str, list[Member]]:
@@ -63,6 +77,29 @@ def numbered(member: Member) -> str:
     return "without number" if number is None else str(number)
 
 
+def is_localizer(facts: Facts) -> bool:
+    """Whether a CT image is a scout view (PS3.3 C.8.2.1.1.1)."""
+    return "LOCALIZER" in facts.image_type
+
+
+def derived(facts: Facts) -> int:
+    """0 for an original image, 1 for slices made anew from slices, 2 for any other derived image.
+
+    DERIVED stands in the first value of ImageType; a maximum or minimum projection or a rendering is 2 wherever its
+    name stands.
+    """
+    if any(value in _PROJECTIONS for value in facts.image_type):
+        return 2
+    if facts.image_type[:1] != ("DERIVED",):
+        return 0
+    return 1 if any(value in _REFORMATS for value in facts.image_type[2:]) else 2
+
+
+def is_lung_kernel(kernel: str) -> bool:
+    """Whether a ConvolutionKernel is one of the vendors' lung or sharp ones, which show the lung's fine structure."""
+    return _LUNG_KERNEL.fullmatch(kernel.strip()) is not None
+
+
 def _choose_xray(members: list[Member]) -> Choice:
     if len(members) == 1:
         return Choice(chosen=members[0], rule="the only image", slices=(members[0],))
@@ -75,38 +112,57 @@ def _choose_xray(members: list[Member]) -> Choice:
     return Choice(chosen=chosen, rule=rule, slices=(chosen,), others=tuple(_shown(m) for m in ordered[1:]))
 
 
-def _choose_ct(members: list[Member]) -> Choice:
+Series = list[Member]
+# the first rule by which two series differ decides between them; each is (what is preferred, what is compared)
+_RULES: tuple[tuple[str, Callable[[Series], float | str]], ...] = (
+    ("no localizer", lambda s: any(is_localizer(m.facts) for m in s)),
+    ("neither projection nor other derived image", lambda s: max(derived(m.facts) for m in s) == 2),
+    ("axial", lambda s: s[0].facts.view != "axial"),
+    (f"at least {MIN_SLICES} slices", lambda s: len(s) < MIN_SLICES),
+    ("original before reformatted", lambda s: max(derived(m.facts) for m in s)),
+    ("lung kernel", lambda s: not is_lung_kernel(s[0].facts.kernel)),
+    ("thinnest slices", lambda s: round(_order(s[0].facts.thickness), 1)),
+    ("most slices", lambda s: -len(s)),
+    ("lowest series number", lambda s: _order(s[0].facts.series_number)),
+    ("first path", lambda s: s[0].path),
+)
+
+
+def _choose_ct(members: list[Member]) -> list[Choice]:
     slices, copies = _without_copies(members)
-    series = sorted(by_series(slices).values(), key=_worth)
-    chosen = tuple(sorted(series[0], key=_place))
-    rule = "the only image" if len(slices) == 1 else "the only series"
-    if len(series) > 1:
-        rule = (
-            f"series {numbered(chosen[0])} of {len(series)} series: no localizer, axial, most slices, "
-            "then lowest series number"
-        )
+    series = sorted((sorted(s, key=_place) for s in by_series(slices).values()), key=_worth)
+    chosen = series[0]
     others = tuple(f"series {numbered(s[0])} ({len(s)} {s[0].facts.view or 'unknown'})" for s in series[1:])
     others += tuple(f"{m.path} (a copy of an instance that is here)" for m in copies)
-    return Choice(chosen=chosen[0], rule=rule, slices=chosen, others=others)
+    rule = "the only image" if len(slices) == 1 else "the only series"
+    if len(series) > 1:
+        won = next(name for name, of in _RULES if of(chosen) != of(series[1]))
+        rule = f"series {numbered(chosen[0])} of {len(series)} series: {won}"
+    if len(chosen) >= MIN_SLICES:
+        return [Choice(chosen=chosen[0], rule=rule, slices=tuple(chosen), others=others)]
+    if len(chosen) > 1:
+        rule += f"; {len(chosen)} slices are read as single images, {MIN_SLICES} would be a volume"
+    return [Choice(chosen=m, rule=rule, slices=(m,), others=others) for m in chosen]
+
+
+def _worth(series: Series) -> tuple[float | str, ...]:
+    return tuple(of(series) for _, of in _RULES)
 
 
 def _without_copies(members: list[Member]) -> tuple[list[Member], list[Member]]:
-    """The members, and those that repeat a SOPInstanceUID: one slice in two files is not a series."""
-    seen: set[str] = set()
+    """The members, and those that repeat an instance: one slice in two files is not a series.
+
+    The same SOPInstanceUID at another place is no copy, but what a bad anonymiser makes.
+    """
+    seen: set[tuple[str, str, tuple[float, ...] | None, int | None]] = set()
     slices: list[Member] = []
     copies: list[Member] = []
     for member in members:
-        uid = member.facts.sop_uid
-        (copies if uid in seen else slices).append(member)
-        if uid:
-            seen.add(uid)
+        facts = member.facts
+        instance = (facts.sop_uid, facts.series_uid, facts.position, facts.instance)
+        (copies if facts.sop_uid and instance in seen else slices).append(member)
+        seen.add(instance)
     return slices, copies
-
-
-def _worth(series: list[Member]) -> tuple[bool, bool, int, float, str]:
-    first = series[0]
-    plane = first.facts.view != "axial"
-    return any(m.facts.localizer for m in series), plane, -len(series), _order(first.facts.series_number), first.path
 
 
 def _frontal(view: str | None) -> int:
@@ -119,7 +175,7 @@ def _place(member: Member) -> tuple[float, float, str]:
     return _order(member.facts.series_number), _order(member.facts.instance), member.path
 
 
-def _order(number: int | None) -> float:
+def _order(number: float | None) -> float:
     return float("inf") if number is None else number
 
 

@@ -18,7 +18,7 @@ from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
 from pneumoscope.io.description import Findings
-from pneumoscope.report import charts, figures, matrix, tables, words
+from pneumoscope.report import charts, figures, matrix, tables, thresholds, words
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -82,6 +82,7 @@ def evaluation_report(
         title=f"Evaluation of {recipe.title}",
         recipe=recipe,
         panels=[_panel(e, recipe, shown) for e, shown in pairs],
+        told_apart=list(dict.fromkeys(by for e in evaluations for by in e.parts)),
         scale=_uri("image/png", figures.scale_png()),
         metrics=tables.metric_rows(evaluations),
         paper=tables.paper_rows(evaluations),
@@ -157,7 +158,7 @@ def _panel(e: Evaluation, recipe: Recipe, galleries: Sequence[Gallery]) -> dict[
         "before": words.before(e),
         "grave": words.grave(e),
         "headline": charts.whiskers(e),
-        "confusion": tables.confusion_rows(e),
+        "confusion": tables.confusion_rows(e.classes, e.confusion),
         "roc": charts.roc(e),
         "reliability": charts.dots(e.reliability),
         "judged": f"probability of {recipe.classes.positive or recipe.classes.names[-1]}"
@@ -165,6 +166,8 @@ def _panel(e: Evaluation, recipe: Recipe, galleries: Sequence[Gallery]) -> dict[
         else "highest probability",
         "folds": tables.fold_table(e),
         "sizes": tables.size_table(e),
+        "studied": thresholds.study(e, recipe),
+        "parts": thresholds.part_tables(e),
         "galleries": [_gallery(gallery) for gallery in galleries],
     }
 
@@ -175,7 +178,8 @@ def _gallery(gallery: Gallery) -> dict[str, Any]:
         "title": gallery.title,
         "note": gallery.note,
         "mapped": mapped,
-        "columns": 3 if mapped else 4,  # three maps of each class; else one image and three that were made of it
+        # three maps of each class; else one image and three that were made of it
+        "columns": 3 if mapped or (gallery.large and len(gallery.pictures) < 4) else 4,
         "large": gallery.large,
         "pictures": [_picture(p, large=gallery.large) for p in gallery.pictures],
     }

@@ -85,6 +85,11 @@ def verdict(prediction: Prediction, classes: ClassSet) -> str:
     return f"Looks like {prediction.decision}"
 
 
+def threshold_title(name: str) -> str:
+    """`Sensitivity 0.95`: a rule for a threshold, named as an evaluation names it."""
+    return "Most probable class" if name == "argmax" else f"{name[:1].upper()}{name[1:]}"
+
+
 def decision_rule(value: float | None, classes: ClassSet) -> str:
     """How probabilities become a decision, one sentence."""
     if value is None or classes.positive is None:

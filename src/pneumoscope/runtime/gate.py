@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 
-from pneumoscope.core.image import Image2D, Modality
+from pneumoscope.core.image import Image2D, Modality, Volume
 from pneumoscope.core.study import Study
 
 MIN_SIDE = 64
@@ -36,11 +36,20 @@ class Verdict:
 
 
 def judge(study: Study, modalities: tuple[Modality, ...]) -> Verdict:
-    """Whether a method made for `modalities` may judge the study's image."""
+    """Whether a method made for `modalities`, which judges single images, may judge the study's image."""
+    if study.volume is not None:
+        return Verdict(reasons=(_not_single(study.volume),))
     image = study.images[0]
     wanted = " or ".join(NAMES[m] for m in modalities)
     reasons = [*_wrong_kind(image, study.headers, modalities, wanted), *_wrong_picture(image, wanted)]
     return Verdict(reasons=tuple(reasons), warnings=tuple(_unusual(image, wanted)))
+
+
+def _not_single(volume: Volume) -> str:
+    return (
+        f"images: expected a single image, which is what this bundle judges, found a CT series of {volume.shape[0]} "
+        "slices. Give one of its slices."
+    )
 
 
 def _wrong_kind(image: Image2D, headers: Mapping[str, str], modalities: tuple[Modality, ...], wanted: str) -> list[str]:

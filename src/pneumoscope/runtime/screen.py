@@ -19,9 +19,11 @@ from pneumoscope import bundle as bundles
 from pneumoscope.bundle import Bundle
 from pneumoscope.core.image import Image2D, Modality
 from pneumoscope.core.result import Explanation, Prediction
+from pneumoscope.core.study import Study
 from pneumoscope.errors import BundleError, IntegrityError, PneumoscopeError
 from pneumoscope.evaluate.decide import decide
 from pneumoscope.io import files, load
+from pneumoscope.io.found import Found
 from pneumoscope.prep import pipeline
 from pneumoscope.runtime import engine, gate
 from pneumoscope.runtime.engine import PrecisionName
@@ -117,7 +119,7 @@ class Screener:
         for item in items:
             yield item if isinstance(item, Screened) else next(answers)
 
-    def _found(self, paths: Iterable[Path], series_uid: str | None, one_each: bool) -> Iterator[load.Found | Screened]:
+    def _found(self, paths: Iterable[Path], series_uid: str | None, one_each: bool) -> Iterator[Found | Screened]:
         for path in paths:
             try:
                 discovery = load.discover(path, series_uid=series_uid)
@@ -131,18 +133,18 @@ class Screener:
             else:
                 yield from discovery.found
 
-    def _read(self, found: load.Found) -> Screened | _Ready:
+    def _read(self, found: Found) -> Screened | _Ready:
         start = time.perf_counter()
         try:
             study = load.read(found)
         except PneumoscopeError as error:
             return self._refused(found.path, str(error), seconds=time.perf_counter() - start)
-        image = study.images[0]
         verdict = gate.judge(study, self.recipe.modalities)
-        warnings = (*study.warnings, *image.warnings, *verdict.warnings, *self._unlearned(image))
+        warnings = self._warnings(study, verdict)
         if verdict.reasons:
             refused = self._refused(found.path, *verdict.reasons, seconds=time.perf_counter() - start)
             return replace(refused, prediction=replace(refused.prediction, warnings=warnings))
+        image = study.images[0]
         prepared = pipeline.run(image, self.recipe.prep)
         prediction = Prediction(
             path=found.path,
@@ -154,6 +156,11 @@ class Screener:
             seconds=time.perf_counter() - start,
         )
         return _Ready(prediction=prediction, image=image, prepared=prepared)
+
+    def _warnings(self, study: Study, verdict: gate.Verdict) -> tuple[str, ...]:
+        read = (study.volume,) if study.volume is not None else study.images
+        unlearned = (warning for image in study.images for warning in self._unlearned(image))
+        return (*study.warnings, *(w for one in read for w in one.warnings), *verdict.warnings, *unlearned)
 
     def _unlearned(self, image: Image2D) -> tuple[str, ...]:
         """A warning where the method takes the image's modality but this model never learned from it."""

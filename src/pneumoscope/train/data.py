@@ -186,10 +186,10 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
 def _read(dataset: Dataset, sample: Sample, recipe: Recipe) -> _One:
     try:
         study = load.load_study(Path(dataset.root) / sample.file)
-        image = study.images[0]
         verdict = gate.judge(study, recipe.modalities)
         if verdict.reasons:
             return _One(refused=verdict.reasons[0])  # without the file's name, which may be a patient's
+        image = study.images[0]
         prepared = pipeline.run(image, recipe.prep)
     except PneumoscopeError as error:
         return _One(bad=str(error))

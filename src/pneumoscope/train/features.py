@@ -1,4 +1,4 @@
-"""Features of a frozen backbone, computed once and kept on disk.
+"""What the frozen part of a network answers, computed once and kept on disk.
 
 One file an image, named by the digest of all that the values depend on: the file's bytes, the prep steps, the
 network, its weights and its pooling. Another fold, another head or another run finds them again.
@@ -6,12 +6,14 @@ network, its weights and its pooling. Another fold, another head or another run 
 
 from __future__ import annotations
 
+import hashlib
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pneumoscope.core.dataset import Dataset
 from pneumoscope.core.files import write_bytes
@@ -19,7 +21,6 @@ from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Recipe, Stage
 from pneumoscope.core.serial import digest, to_json
 from pneumoscope.errors import IntegrityError
-from pneumoscope.nets.build import Net
 
 # raised when what is computed from the same inputs changes, so that old files are not taken for new ones
 FORMAT = 1
@@ -27,8 +28,9 @@ BATCH = 16
 
 
 def cached_features(
-    net: Net,
-    weights: str,
+    frozen: nn.Module,
+    compute: Callable[[Tensor], Tensor],
+    kind: str,
     images: np.ndarray,
     dataset: Dataset,
     recipe: Recipe,
@@ -36,31 +38,38 @@ def cached_features(
     cache: Path,
     progress: Progress,
 ) -> Tensor:
-    """What the frozen backbone gives the head (`Net.features`), `[N, ...]` float32, from the cache where it has them.
+    """What `compute` makes of each image with the module `frozen`, `[N, ...]` float32, from the cache where it has it.
 
-    images: prepared, `[N, H, W]`.
-    weights: digest of the backbone's weights. Computed in fp32, as the exported graph will.
+    kind: which of the module's answers it is. images: prepared, `[N, H, W]`. Computed in fp32, as the exported graph
+    will.
     """
-    key = [FORMAT, to_json(recipe.prep), stage.net, weights, kind(stage)]
+    key = [FORMAT, to_json(recipe.prep), stage.net, weights_digest(frozen), kind]
     paths = [_path(cache, digest([*key, sample.digest])) for sample in dataset.samples]
     missing = [i for i, path in enumerate(paths) if not path.exists()]
-    net.eval().to(memory_format=torch.channels_last)
+    frozen.eval().to(memory_format=torch.channels_last)
     done = len(paths) - len(missing)
     with torch.inference_mode():
         for start in range(0, len(missing), BATCH):
             chunk = missing[start : start + BATCH]
             x = torch.from_numpy(np.ascontiguousarray(images[chunk])).unsqueeze(1)
-            features = net.features(x.contiguous(memory_format=torch.channels_last))
-            for i, values in zip(chunk, features.numpy(), strict=True):
+            found = compute(x.contiguous(memory_format=torch.channels_last))
+            for i, values in zip(chunk, found.contiguous().numpy(), strict=True):
                 _write(paths[i], values)
             done += len(chunk)
             progress(f"features of {stage.net}", done, len(paths))
     return torch.from_numpy(np.stack([_read(path) for path in paths]))
 
 
-def kind(stage: Stage) -> str:
-    """What of the backbone's maps is kept: pooled as the head does, or as they are where it convolves them."""
-    return "maps" if stage.head.convolution else stage.head.pooling
+def weights_digest(module: nn.Module) -> str:
+    """Digest of what a module computes with: its tensors, and the epsilons that no tensor holds."""
+    found = hashlib.sha256()
+    for name, part in module.named_modules():
+        if hasattr(part, "eps"):
+            found.update(f"{name} {part.eps}".encode())
+    for name, tensor in sorted(module.state_dict().items()):
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.detach().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _path(cache: Path, key: str) -> Path:

@@ -12,7 +12,8 @@ import numpy as np
 from pneumoscope.core.dataset import Dataset, Split
 from pneumoscope.core.files import write_json
 from pneumoscope.evaluate.decide import decide, fit_threshold
-from pneumoscope.train.stages import Bench, fit_stages, predict
+from pneumoscope.train.bench import Bench
+from pneumoscope.train.stages import fit_stages, predict
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

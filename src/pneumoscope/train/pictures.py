@@ -15,8 +15,9 @@ from pneumoscope.core.result import Gallery, Picture
 from pneumoscope.nets import maps
 from pneumoscope.nets.build import Net, ScreeningNet
 from pneumoscope.train.augment import augmentation
+from pneumoscope.train.bench import Bench
 from pneumoscope.train.folds import OutOfFold
-from pneumoscope.train.stages import Bench, fitted
+from pneumoscope.train.stages import fitted
 
 EXAMPLES = 16
 ORIGINALS, CHANGED = 4, 3
@@ -70,24 +71,25 @@ def _inside(bench: Bench, net: Net, answers: OutOfFold) -> Gallery:
     if classes.positive is None:
         return Gallery(title="", note="", pictures=())
     p = answers.probabilities[:, classes.positive_index]
-    truth = bench.main.labels.numpy()[answers.positions] == classes.positive_index
-    right = (answers.folds == 0) & (truth == (answers.decisions == classes.positive_index))
+    truth = bench.main.labels.numpy()[answers.positions]
+    right, positive = (answers.folds == 0) & (answers.decisions == truth), truth == classes.positive_index
     pictures, none = [], []
-    for name, rows, surest in (("true positive", right & truth, -p), ("true negative", right & ~truth, p)):
-        found = np.flatnonzero(rows)
+    for name, of, unsure in (("true positive", positive, -p), ("true negative", ~positive, p)):
+        found = np.flatnonzero(right & of)
         if not len(found):
             none.append(f"There is no {name} in the first fold.")
             continue
-        row = found[np.argmin(surest[found])]
+        row = found[np.argmin(unsure[found])]
         shown = _picture(bench, answers, row)
         pictures.append(dataclasses.replace(shown, caption=f"surest {name}: {shown.caption}"))
         layers = maps.feature_maps(net, bench.main.images[answers.positions[row]], maps.default_layers(net))
         pictures += [maps.picture(layer, values) for layer, values in layers.items()]
-    about = f"The images are those that the first fold's network decided most surely and rightly, {classes.positive} "
-    about += "being positive."
-    return Gallery(
-        title="Inside the network", note=" ".join([about, maps.LIGHT, *none]), pictures=tuple(pictures), large=True
+    about = (
+        f"The test images that the first fold's network decided most surely and rightly for {classes.positive} and "
+        "against it, each with what an early, a middle and the last layer answer."
     )
+    note = " ".join([about, maps.LIGHT, *none])
+    return Gallery(title="Inside the network", note=note, pictures=tuple(pictures), large=True)
 
 
 def _changed(bench: Bench) -> Gallery:

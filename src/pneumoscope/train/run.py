@@ -28,13 +28,14 @@ from pneumoscope.errors import DataError, IntegrityError, UsageError
 from pneumoscope.evaluate import metrics, thresholds
 from pneumoscope.evaluate.parts import by_part
 from pneumoscope.evaluate.split import final_split, make_split, role_split
+from pneumoscope.train.bench import Bench
 from pneumoscope.train.checkpoint import Progression, load_tensors
 from pneumoscope.train.data import Prepared, prepare
 from pneumoscope.train.environment import Clock, environment
 from pneumoscope.train.export import write_bundle
 from pneumoscope.train.folds import OutOfFold, answer_folds, fitted_threshold
 from pneumoscope.train.pictures import galleries
-from pneumoscope.train.stages import Bench, fit_stages, pretrained
+from pneumoscope.train.stages import fit_stages, pretrained
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,7 +84,7 @@ def run(
     for role, dataset in datasets.items():
         if dataset.classes != recipe.classes_of(role):
             raise DataError(f"classes of {role}: expected the recipe's, found {', '.join(dataset.classes.names)}.")
-    _claim(out, recipe, pretrained(recipe, weights_dir))
+    claim(out, recipe, pretrained(recipe, weights_dir))
     clock = Clock(out / "environment.json", environment(kept_memory=kept_memory))
     with clock.of("reading"):
         data = {role: prepare(dataset, recipe, prepared, progress) for role, dataset in datasets.items()}
@@ -91,7 +92,7 @@ def run(
     bench = Bench(
         recipe=recipe,
         data=data,
-        parts={role: _part(out, data[role].dataset, recipe, role) for role in data if role != MAIN},
+        parts={role: role_part(out, data[role].dataset, recipe, role) for role in data if role != MAIN},
         out=out,
         cache=cache,
         weights_dir=weights_dir,
@@ -118,7 +119,7 @@ def _noticed(data: Mapping[str, Prepared]) -> list[str]:
     return [note if role == MAIN else f"role {role}: {note}" for role, read in data.items() for note in read.notes]
 
 
-def _part(out: Path, dataset: Dataset, recipe: Recipe, role: str) -> Fold:
+def role_part(out: Path, dataset: Dataset, recipe: Recipe, role: str) -> Fold:
     """The files that a role other than main trains on and chooses weights on: as they were, or drawn now."""
     path = out / f"role_{role}" / "split.json"
     if path.exists():
@@ -140,7 +141,7 @@ def _part(out: Path, dataset: Dataset, recipe: Recipe, role: str) -> Fold:
     return part
 
 
-def _claim(out: Path, recipe: Recipe, weights: Mapping[str, str]) -> None:
+def claim(out: Path, recipe: Recipe, weights: Mapping[str, str]) -> None:
     """Make `out` the folder of this recipe's run from these pretrained weights, or find that it is."""
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out: expected a folder, found the file '{out}'. Name another.")

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from pneumoscope.core.dataset import Fold
-from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Recipe, Stage
 from pneumoscope.core.role import MAIN
 from pneumoscope.errors import RecipeError
@@ -21,38 +16,9 @@ from pneumoscope.nets.build import Net, build, choose_trainable, probabilities
 from pneumoscope.nets.weights import WeightsUsed
 from pneumoscope.prep import pipeline
 from pneumoscope.train import loop
+from pneumoscope.train.bench import Bench
 from pneumoscope.train.checkpoint import load_tensors, save_tensors
-from pneumoscope.train.data import Prepared
-from pneumoscope.train.environment import Clock
-from pneumoscope.train.features import cached_features, kind
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Bench:
-    """What every fold of a run shares.
-
-    data: by role. parts: the files that another role than main trains on and chooses weights on. out: the run's
-    folder. cache: folder of cached features. known: features of this run by what made them.
-    """
-
-    recipe: Recipe
-    data: Mapping[str, Prepared]
-    parts: Mapping[str, Fold]
-    out: Path
-    cache: Path
-    weights_dir: Path | None
-    progress: Progress
-    clock: Clock
-    known: dict[str, Tensor] = field(default_factory=dict)
-
-    @property
-    def main(self) -> Prepared:
-        """What is evaluated."""
-        return self.data[MAIN]
-
-    def folder(self, stage: Stage, fold: Path) -> Path:
-        """Where a stage's weights lie: with the fold's, or in one place for all folds."""
-        return fold if stage.role == MAIN else self.out / f"role_{stage.role}"
+from pneumoscope.train.learner import learner_of
 
 
 def fit_stages(
@@ -120,10 +86,8 @@ def predict(bench: Bench, net: Net, positions: list[int]) -> np.ndarray:
     """Probabilities `[n, K]` of the main role's samples at `positions`, in fp32."""
     stage = bench.recipe.stages[-1]
     at = np.asarray(positions, dtype=np.int64)
-    if _on_features(stage):
-        logits = loop.logits_of(net.head, _features(bench, net, stage).__getitem__, at, stage.batch)
-    else:
-        logits = loop.logits_of(net, bench.main.take, at, stage.batch)
+    learner = learner_of(bench, net, stage)
+    logits = loop.logits_of(learner.model, learner.take, at, stage.batch)
     return probabilities(logits, bench.main.dataset.classes).numpy()
 
 
@@ -140,26 +104,25 @@ def _fit(
     what: str,
 ) -> None:
     """Fit one stage and write its weights to `done`."""
-    on_features = _on_features(stage)
+    learner = learner_of(bench, net, stage)
     data = bench.data[stage.role]
     done.parent.mkdir(parents=True, exist_ok=True)
     task = loop.Task(
-        model=net.head if on_features else net,
-        take=_features(bench, net, stage).__getitem__ if on_features else data.take,
+        model=learner.model,
+        take=learner.take,
         labels=data.labels,
         train=np.asarray(train, dtype=np.int64),
         val=np.asarray(val, dtype=np.int64),
         stage=stage,
         classes=data.dataset.classes,
-        frozen=() if on_features else tuple(frozen),
+        frozen=() if learner.model is net.head else tuple(frozen),
         seed=_seed(stage, fold),
-        low_precision=not on_features and loop.bf16_is_fast(),
+        low_precision=learner.model is net and loop.bf16_is_fast(),
     )
     checkpoint = done.with_suffix(".checkpoint")
     with bench.clock.of("fitting"):
         best, history = loop.fit(task, checkpoint, bench.progress, what)
-    state = {f"head.{name}": tensor for name, tensor in best.items()} if on_features else best
-    save_tensors(done, state, history)
+    save_tensors(done, {learner.named(name): tensor for name, tensor in best.items()}, history)
     checkpoint.unlink(missing_ok=True)
 
 
@@ -177,7 +140,7 @@ def _start(bench: Bench, stage: Stage, folder: Path) -> tuple[Net, WeightsUsed |
         data.dataset.classes,
         input_size=data.input_size,
         weights_dir=bench.weights_dir,
-        seed=stage.seed,
+        seed=first.seed,  # what no stage trained must be as the first one found it
     )
     net.to(memory_format=torch.channels_last)
     for earlier in before:
@@ -186,35 +149,6 @@ def _start(bench: Bench, stage: Stage, folder: Path) -> tuple[Net, WeightsUsed |
             state = {name: tensor for name, tensor in state.items() if not net.head.is_output(name)}
         loop.overlay(net, state)
     return net, used
-
-
-def _on_features(stage: Stage) -> bool:
-    """Whether the stage's backbone always gives the same features, so that they need computing only once."""
-    return stage.trainable == "head" and not stage.augment
-
-
-def _features(bench: Bench, net: Net, stage: Stage) -> Tensor:
-    weights = _digest(net.backbone)
-    key = f"{weights} {stage.net} {stage.role} {kind(stage)}"
-    if key not in bench.known:
-        data = bench.data[stage.role]
-        with bench.clock.of("features"):
-            bench.known[key] = cached_features(
-                net, weights, data.images, data.dataset, bench.recipe, stage, bench.cache, bench.progress
-            )
-    return bench.known[key]
-
-
-def _digest(module: nn.Module) -> str:
-    """Digest of what a module computes with: its tensors, and the epsilons that no tensor holds."""
-    found = hashlib.sha256()
-    for name, part in module.named_modules():
-        if hasattr(part, "eps"):
-            found.update(f"{name} {part.eps}".encode())
-    for name, tensor in sorted(module.state_dict().items()):
-        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        found.update(tensor.detach().contiguous().numpy().tobytes())
-    return found.hexdigest()
 
 
 def _seed(stage: Stage, fold: int) -> int:

@@ -1,0 +1,60 @@
+"""A row of labels.csv may name a folder that holds a series: which files are in it, and one digest for all.
+
+The folder is input from strangers: links are refused, and files are counted before any is read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from pneumoscope.io.archive import MAX_TOTAL
+
+MAX_FILES = 10_000  # a series of 4,096 slices, and what lies beside it
+
+
+def folder_problem(folder: Path) -> str | None:
+    """Why a folder may not be opened as a series, to follow "found n files"; None where it may."""
+    count = total = 0
+    try:
+        for path in _entries(folder):
+            found = path.lstat()
+            if not stat.S_ISREG(found.st_mode):
+                return "that are folders with links or special files in them (copy the files there)"
+            count, total = count + 1, total + found.st_size
+            if count > MAX_FILES or total > MAX_TOTAL:
+                return (
+                    f"that are folders of more than {MAX_FILES:,} files or {MAX_TOTAL // 2**30} GiB (name one series)"
+                )
+    except OSError:
+        return "that are folders which cannot be read (check their rights)"
+    return None if count else "that are empty folders (copy the series there)"
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file, or of the sorted digests of all files in a folder, whatever their names.
+
+    Raises:
+        OSError: something that cannot be read.
+    """
+    if not path.is_dir():
+        with path.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    digests = sorted(digest_of(member) for member in _entries(path))
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
+
+def _entries(folder: Path) -> Iterator[Path]:
+    """All files, links and special files below `folder`, hidden ones left out, as when it is read as a study."""
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    for root, folders, files in os.walk(folder, onerror=stop):
+        below = [name for name in folders if not name.startswith(".")]
+        links = [name for name in below if os.path.islink(os.path.join(root, name))]
+        folders[:] = [name for name in below if name not in links]
+        yield from (Path(root, name) for name in (*files, *links) if not name.startswith("."))

@@ -1,0 +1,135 @@
+"""What one CT slice says that a volume needs, and its stored values as Hounsfield units.
+
+The header is parsed once, when files are looked through: what is kept here finds and converts the pixels later.
+CT Image module, PS3.3 C.8.2.1; padding, C.7.5.1.1.2.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from pneumoscope.io import dicom_pixels as px
+from pneumoscope.io.dicom_grey import padding_range
+from pneumoscope.io.dicom_values import numbers, text
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+AIR = -1024  # HU, what padding becomes
+LOWEST, HIGHEST = -32768, 32767  # of int16
+UNDEFINED = 0xFFFFFFFF  # the length of encapsulated pixel data (PS3.5 A.4)
+
+
+class Stored(NamedTuple):
+    """Where stored values stand, so that the header need not be parsed again.
+
+    at: first byte of PixelData's value in the file. length: its bytes. before: CRC-32 of all bytes before it, by
+    which a file that was changed since is told.
+    """
+
+    syntax: str
+    at: int
+    length: int
+    before: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceFacts:
+    """One CT slice, as its header describes it.
+
+    stored: None where the bytes of the file must be unpacked before they can be read by position. spacing: (y, x) mm.
+    location: SliceLocation, mm. tilt: GantryDetectorTilt, degrees. rescale: (slope, intercept), None where absent.
+    padding: first and last stored value that is no image. part: what tells two reconstructions or phases apart.
+    """
+
+    layout: px.Layout
+    stored: Stored | None = None
+    spacing: tuple[float, float] | None = None
+    location: float | None = None
+    tilt: float = 0.0
+    rescale: tuple[float, float] | None = None
+    rescale_type: str = ""
+    padding: tuple[float, float] | None = None
+    frame_of_reference: str = ""
+    part: str = ""
+
+
+def stored_at(data: bytes, syntax: str, layout: px.Layout, at: int, length: int) -> Stored | None:
+    """Where the pixels are, found in `data`, the beginning of the file; None where a parser must unpack them."""
+    plain = syntax in (px.IMPLICIT, px.EXPLICIT) or (syntax == px.BIG_ENDIAN and layout.allocated == 16)
+    if not plain or length == UNDEFINED:
+        return None
+    return Stored(syntax, at, length, zlib.crc32(memoryview(data)[:at]))
+
+
+def slice_facts(ds: Dataset, layout: px.Layout, stored: Stored | None) -> SliceFacts:
+    """The facts of a CT slice.
+
+    Raises:
+        InputError: a number that is none.
+    """
+    spacing, location, tilt = (numbers(ds, k) for k in ("PixelSpacing", "SliceLocation", "GantryDetectorTilt"))
+    slope, intercept = numbers(ds, "RescaleSlope"), numbers(ds, "RescaleIntercept")
+    parts = ("AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "SliceThickness")
+    return SliceFacts(
+        layout=layout,
+        stored=stored,
+        spacing=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
+        location=location[0] if location else None,
+        tilt=tilt[0] if tilt else 0.0,
+        rescale=(slope[0], intercept[0]) if slope and intercept and slope[0] != 0 else None,
+        rescale_type=text(ds, "RescaleType").upper(),
+        padding=padding_range(ds, layout.signed),
+        frame_of_reference=text(ds, "FrameOfReferenceUID"),
+        part=", ".join(f"{k} {text(ds, k)}" for k in parts if text(ds, k)),
+    )
+
+
+class Written(NamedTuple):
+    """How many pixels were padding, how many were beyond int16, and whether any was rounded."""
+
+    padded: int
+    clipped: int
+    rounded: bool
+
+
+def write_hounsfield(stored: np.ndarray, facts: SliceFacts, out: np.ndarray) -> Written:
+    """Stored integers [H, W] as HU into `out`, int16 [H, W]; padding becomes air."""
+    slope, intercept = facts.rescale or (1.0, 0.0)
+    pad = None
+    if facts.padding is not None:
+        pad = (stored >= facts.padding[0]) & (stored <= facts.padding[1])
+    return write_scaled(stored, slope, intercept, out, pad)
+
+
+def write_scaled(
+    stored: np.ndarray, slope: float, intercept: float, out: np.ndarray, pad: np.ndarray | None
+) -> Written:
+    """`stored * slope + intercept` into `out`, int16: exact where it can be, else rounded and clipped; `pad` to air."""
+    clipped, rounded = 0, False
+    if slope == 1 and intercept == int(intercept) and _fits(stored, intercept):
+        np.add(stored.astype(np.int16, copy=False), np.int16(intercept), out=out)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):  # a slope of 1e300 is clipped as any other is
+            exact = stored * np.float64(slope) + np.float64(intercept)
+        if pad is not None:
+            exact[pad] = AIR
+        whole = np.rint(exact)
+        rounded = bool((whole != exact).any())
+        clipped = int(np.count_nonzero((whole < LOWEST) | (whole > HIGHEST)))
+        out[...] = np.clip(whole, LOWEST, HIGHEST)
+    if pad is not None:
+        out[pad] = AIR
+    return Written(0 if pad is None else int(np.count_nonzero(pad)), clipped, rounded)
+
+
+def _fits(stored: np.ndarray, intercept: float) -> bool:
+    """Whether integers and their sums with `intercept` are int16 numbers."""
+    if stored.dtype.kind not in "iu":
+        return False
+    low, high = int(stored.min()), int(stored.max())
+    return min(low, intercept, low + intercept) >= LOWEST and max(high, intercept, high + intercept) <= HIGHEST

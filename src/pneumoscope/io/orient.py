@@ -1,0 +1,60 @@
+"""Turning a block of voxels so that its axes run as a volume's do: to the head, to the back, to the left (LPS).
+
+Axes are exchanged and reversed, nothing is interpolated: every voxel keeps its value and its place in millimetres.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import permutations
+from typing import NamedTuple
+
+import numpy as np
+
+from pneumoscope.core.image import Geometry
+
+_AXES = (2, 1, 0)  # of LPS, along Z, Y and X of a volume
+LEAST_SKEW = 0.5  # degrees
+
+
+class Turned(NamedTuple):
+    """Voxels [Z, Y, X], C-contiguous, and where they lie.
+
+    axes: for Z, Y, X the axis that it was. flipped: for Z, Y, X whether it was reversed.
+    """
+
+    voxels: np.ndarray
+    geometry: Geometry
+    axes: tuple[int, int, int]
+    flipped: tuple[bool, bool, bool]
+    skew: float
+
+
+def turn(voxels: np.ndarray, origin: np.ndarray, steps: np.ndarray, frame_of_reference: str | None = None) -> Turned:
+    """The block [A, B, C] as [Z, Y, X].
+
+    origin: centre of voxel [0, 0, 0], mm, LPS. steps: row k is the way to the next voxel along axis k, mm, LPS,
+    [3, 3]. An oblique block is turned to the nearest axes. skew: degrees by which Z is off the right angle to the
+    slices; a Geometry cannot say it.
+    """
+    cosines = steps / np.linalg.norm(steps, axis=1, keepdims=True)
+    axes = max(permutations(range(3)), key=lambda p: sum(abs(cosines[a, w]) for a, w in zip(p, _AXES, strict=True)))
+    flipped = tuple(bool(cosines[a, w] < 0) for a, w in zip(axes, _AXES, strict=True))
+    turned = voxels.transpose(axes)[tuple(slice(None, None, -1 if f else 1) for f in flipped)]
+    new_steps = np.array([-steps[a] if f else steps[a] for a, f in zip(axes, flipped, strict=True)])
+    new_origin = origin + sum(
+        (steps[a] * (voxels.shape[a] - 1) for a, f in zip(axes, flipped, strict=True) if f), np.zeros(3)
+    )
+    spacing = np.linalg.norm(new_steps, axis=1)
+    units = new_steps / spacing[:, np.newaxis] + 0.0  # no -0.0
+    normal = np.cross(units[2], units[1])
+    skew = math.degrees(math.acos(min(1.0, abs(float(units[0] @ normal)) / max(float(np.linalg.norm(normal)), 1e-9))))
+    geometry = Geometry(
+        spacing_mm=tuple(spacing.tolist()),
+        origin_mm=(float(new_origin[0]), float(new_origin[1]), float(new_origin[2])),
+        direction=(*units[2].tolist(), *units[1].tolist()),
+        frame_of_reference=frame_of_reference,
+    )
+    return Turned(
+        np.ascontiguousarray(turned), geometry, (axes[0], axes[1], axes[2]), (flipped[0], flipped[1], flipped[2]), skew
+    )

@@ -1,0 +1,53 @@
+"""What of a network a stage trains, and what that part is fed with: images, or what the frozen part made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor, nn
+
+from pneumoscope.core.recipe import Stage
+from pneumoscope.nets.build import Net
+from pneumoscope.nets.cut import cut
+from pneumoscope.train.bench import Bench
+from pneumoscope.train.features import cached_features, weights_digest
+
+
+class Learner(NamedTuple):
+    """model: what is trained. take: positions -> its inputs. named: a tensor's name in it -> in the whole network."""
+
+    model: nn.Module
+    take: Callable[[np.ndarray], Tensor]
+    named: Callable[[str], str]
+
+
+def learner_of(bench: Bench, net: Net, stage: Stage) -> Learner:
+    """The trained part of a network whose `requires_grad` is set as the stage says.
+
+    What is frozen gives the same answers in every epoch unless images are changed at random, so it is asked once.
+    """
+    if stage.trainable != "all" and not stage.augment:
+        if stage.trainable == "head":
+            # pooled as the head does, or as they are where it convolves them
+            kind = "maps" if stage.head.convolution else stage.head.pooling
+            known = _known(bench, stage, net.backbone, net.eval().features, kind)
+            return Learner(net.head, known.__getitem__, lambda name: f"head.{name}")
+        parts = cut(net)
+        if parts is not None:
+            lower, upper = parts
+            known = _known(bench, stage, lower, lower, f"before features.{upper.first}")
+            return Learner(upper, known.__getitem__, lambda name: name.removeprefix("net."))
+    return Learner(net, bench.data[stage.role].take, lambda name: name)
+
+
+def _known(bench: Bench, stage: Stage, frozen: nn.Module, compute: Callable[[Tensor], Tensor], kind: str) -> Tensor:
+    key = f"{weights_digest(frozen)} {stage.net} {stage.role} {kind}"
+    if key not in bench.known:
+        data = bench.data[stage.role]
+        with bench.clock.of("features"):
+            bench.known[key] = cached_features(
+                frozen, compute, kind, data.images, data.dataset, bench.recipe, stage, bench.cache, bench.progress
+            )
+    return bench.known[key]
