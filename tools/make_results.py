@@ -12,14 +12,21 @@ import statistics
 import sys
 import tomllib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from results_plots import curve, histogram, history, whiskers
+
+from pneumoscope.core.comparison import Comparison
 from pneumoscope.core.recipe import Recipe, method_leaves, source_of
 from pneumoscope.core.resolve import OVERRIDE
 from pneumoscope.core.result import Evaluation
+from pneumoscope.core.search import Search
 from pneumoscope.core.serial import from_json
+from pneumoscope.core.space import shown
 from pneumoscope.report import words
+from pneumoscope.report.comparison import metric_title, ranking_words
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTE = "<!-- Written by tools/make_results.py from run folders; change docs/results.toml, not this file. -->"
@@ -30,7 +37,8 @@ def page(runs: Path) -> str:
     """The whole page: the introduction, then a section for each entry of docs/results.toml."""
     asked = tomllib.loads((DOCS / "results.toml").read_text(encoding="utf-8"))
     parts = [NOTE, "# Results on real images", asked["introduction"].strip()]
-    parts += [_section(runs / entry["run"], entry) for entry in asked["results"]]
+    kinds = {"run": _section, "comparison": _comparison, "search": _search}
+    parts += [kinds[entry.get("kind", "run")](runs / entry["run"], entry) for entry in asked["results"]]
     return "\n\n".join(parts) + "\n"
 
 
@@ -55,7 +63,112 @@ def _section(folder: Path, entry: dict[str, Any]) -> str:
     theirs = [f"{name} {value:.4g} ({r.where})" for r in found[0].reported for name, value in r.metrics.items()]
     lines += ["", f"The paper prints, for its own data: {', '.join(theirs) or 'nothing'}."]
     lines += ["", f"Set differently from the recipe: {_overrides(recipe)}."]
+    if entry.get("thresholds"):
+        lines += ["", *_thresholds(found[0], entry)]
     return "\n".join([*lines, "", entry["says"].strip()])
+
+
+def _comparison(folder: Path, entry: dict[str, Any]) -> str:
+    """Parts of a comparison in the order of their rank, then what the ranking says, plots, and who was left out."""
+    c = from_json(Comparison, _json(folder / "comparison.json"))
+    apart = [(kind, value) for kind, by in c.parts[0].by.items() for value in by]
+    names = [c.by, *(name for name in c.parts[0].metrics if name != c.by)]
+    titles = [metric_title(name).lower() for name in names]
+    only = [f"{c.by.replace('_', ' ')} on {value}" for _, value in apart]
+    lines = [
+        f"## {entry['title']}",
+        "",
+        f"{c.n_images} images of {c.n_patients} patients, {c.protocol} protocol; labels: "
+        f"{', '.join(f'{label} as {name}' for label, name in c.mapping.items()) or 'as they are'}.",
+        "",
+        f"| part | {' | '.join(titles)} | difference to the first | {' | '.join([*only, 'time'])} |",
+        f"| --- | {'--- | ' * (len(titles) + len(only) + 2)}".rstrip(),
+    ]
+    for part in c.parts:
+        figures = [words.interval(part.metrics[name]) for name in names]
+        by = [words.interval(part.by[kind][value]) for kind, value in apart]
+        difference = "" if part is c.parts[0] else words.interval(part.differences[c.by])
+        time = f"{sum(part.seconds.values()) / 60:.1f} min"
+        lines.append(f"| {part.name} | {' | '.join([*figures, difference, *by, time])} |")
+    lines += ["", " ".join(ranking_words(c))]
+    if set_for_all := _common(c):
+        lines += ["", f"Set differently from the recipe, for all parts: {set_for_all}."]
+    if c.left_out:
+        lines += ["", "Left out, since their pretrained weights are not here:", ""]
+        lines += [f"- `{left.recipe}`: {left.why}" for left in c.left_out]
+    rows = [(part.name, part.metrics[c.by]) for part in c.parts]
+    lines += [
+        "",
+        _plot(f"{entry['run']}.svg", whiskers(rows, metric_title(c.by)), f"{metric_title(c.by)} of each part"),
+    ]
+    if field := entry.get("curve"):
+        image = curve(c, field, entry["axis"])
+        lines += ["", _plot(f"{entry['run']}-curve.svg", image, "Learning curve")]
+    return "\n".join([*lines, "", entry["says"].strip()])
+
+
+def _common(c: Comparison) -> str:
+    shared = set.intersection(*({*part.overrides.items()} - {*part.varied.items()} for part in c.parts))
+    return ", ".join(f"`{path}={value}`" for path, value in sorted(shared))
+
+
+def _search(folder: Path, entry: dict[str, Any]) -> str:
+    """A search: its best trials, what won, and what that is worth on the hold-out."""
+    s = from_json(Search, _json(folder / "search.json"))
+    finished = sorted(s.tried.finished, key=lambda trial: -trial.value)
+    pruned = sum(trial.state == "pruned" for trial in finished)
+    minutes = sum(trial.seconds for trial in finished) / 60
+    fields = [path.split(".")[-1] for path in s.tried.space]
+    lines = [
+        f"## {entry['title']}",
+        "",
+        f"{len(finished)} trials, {pruned} of them pruned, in {minutes:.0f} min, on {s.tried.images} images of "
+        f"{s.tried.patients} patients; {s.winner.n_images} images of {s.winner.n_patients} patients held out.",
+        "",
+        f"| trial | mean of {s.tried.inner} inner folds | {' | '.join(fields)} |",
+        f"| --- | --- | {'--- | ' * len(s.tried.space)}".rstrip(),
+    ]
+    for trial in finished[:5]:
+        values = " | ".join(shown(trial.settings[path]) for path in s.tried.space)
+        lines.append(f"| {trial.number} | {trial.value:.3f} | {values} |")
+    lines += ["", "| on the hold-out | accuracy | balanced accuracy | auc |", "| --- | --- | --- | --- |"]
+    for name, found in (("the winner", s.winner), ("as written", s.as_written)):
+        figures = " | ".join(words.interval(found.metrics[metric]) for metric in SHOWN)  # type: ignore[arg-type]
+        lines.append(f"| {name} | {figures} |")
+    shares = ", ".join(f"{path.split('.')[-1]} {share:.2f}" for path, share in s.tried.importance.items())
+    lines += ["", f"Importance: {shares or 'not computed'}. {s.tried.importance_note}"]
+    lines += ["", _plot(f"{entry['run']}.svg", history(s), "The value of each trial")]
+    return "\n".join([*lines, "", entry["says"].strip()])
+
+
+def _thresholds(e: Evaluation, entry: dict[str, Any]) -> list[str]:
+    """What other thresholds would decide, and the histogram of predictions."""
+    of = str(e.positive)
+    names = ("sensitivity", "specificity", "precision", "accuracy", "balanced_accuracy")
+    columns = " | ".join(name.replace("_", " ") for name in names)
+    lines = [
+        f"| threshold | at | {columns} | {of}: found / missed | others: cleared / alarmed |",
+        f"| --- | {'--- | ' * (len(names) + 3)}".rstrip(),
+    ]
+    k = e.classes.index(of)
+    for t in e.studied:
+        figures = [m.get(of) if isinstance(m := t.metrics[name], Mapping) else m for name in names]
+        texts = " | ".join(words.interval(figure) for figure in figures)  # type: ignore[arg-type]
+        at = f"{min(t.thresholds):.3f} to {max(t.thresholds):.3f}" if len(set(t.thresholds)) > 1 else t.thresholds[0]
+        missed = sum(n for i, n in enumerate(t.confusion[k]) if i != k)
+        alarms = sum(row[k] for i, row in enumerate(t.confusion) if i != k)
+        cleared = sum(sum(row) for i, row in enumerate(t.confusion) if i != k) - alarms
+        title = words.threshold_title(t.name)
+        lines.append(f"| {title} | {at} | {texts} | {t.confusion[k][k]} / {missed} | {cleared} / {alarms} |")
+    image = histogram(e.histogram, (0.3, 0.5), of)
+    return [*lines, "", _plot(f"{entry['run'].replace('/', '-')}-histogram.svg", image, "Histogram of predictions")]
+
+
+def _plot(name: str, svg: str, alt: str) -> str:
+    """Write a plot beside the page, and what shows it there."""
+    (DOCS / "images" / "results").mkdir(parents=True, exist_ok=True)
+    (DOCS / "images" / "results" / name).write_text(svg, encoding="utf-8")
+    return f"![{alt}](images/results/{name})"
 
 
 def _row(evaluation: Evaluation, folder: Path) -> str:
