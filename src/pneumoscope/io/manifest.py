@@ -27,10 +27,10 @@ NAME = "labels.csv"
 BLANK = "(blank)"  # how an empty label is counted among those left out
 MAX_BYTES = 256 * 2**20  # 250,000 rows of 1,000 bytes; one field may have 128 KiB, the csv module's own limit
 _PARTS = ("train", "val", "test")
-# beginnings of views that one modality alone has
-_VIEWS: Mapping[Modality, tuple[str, ...]] = {
-    "ct": ("axial", "coronal", "sagittal"),
-    "xray": ("pa", "ap", "frontal", "lateral"),
+# first words of views that one modality alone has: DICOM's ViewPosition, and those of the public sets ("AP Supine")
+_VIEWS: Mapping[str, Modality] = {
+    **dict.fromkeys(("axial", "coronal", "sagittal"), "ct"),
+    **dict.fromkeys(("pa", "ap", "frontal", "lateral", "ll", "rl", "l"), "xray"),
 }
 
 
@@ -130,8 +130,8 @@ def _is_of(row: _Row, modalities: Sequence[str]) -> bool:
 def _modality(row: _Row) -> str:
     """The column `modality`, else what the column `view` leaves no doubt about, else ""."""
     told = row.values.get("modality", "")
-    view = row.values.get("view", "").lower()
-    return told or next((modality for modality, views in _VIEWS.items() if view.startswith(views)), "")
+    view = row.values.get("view", "").lower().partition(" ")[0]
+    return told or _VIEWS.get(view, "")
 
 
 def _findings(row: _Row) -> tuple[str, ...]:

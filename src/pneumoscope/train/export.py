@@ -36,11 +36,6 @@ MAP_TOLERANCE = 1e-3
 BF16_TOLERANCE = 0.02
 BATCH = 16
 
-# what a view tells of the modality (DICOM ViewPosition, and the words of the public sets); "AP Supine" counts as "AP"
-XRAY_VIEWS = ("pa", "ap", "frontal", "lateral", "ll", "rl", "l")
-CT_VIEWS = ("axial", "coronal", "sagittal")
-MODALITY_OF_VIEW = dict.fromkeys(XRAY_VIEWS, "xray") | dict.fromkeys(CT_VIEWS, "ct")
-
 INTENDED_USE = (
     "Research on chest images: comparing methods, teaching, and finding out what a model has learned. "
     "Not a medical device; no decision about a patient may rest on it."
@@ -179,10 +174,7 @@ def _data_card(dataset: Dataset) -> DataCard:
         n_patients=len(dataset.groups),
         grouped=dataset.grouped,
         counts=dataset.counts(),
-        modalities=Counter(
-            s.modality or MODALITY_OF_VIEW.get((s.view or "").split(" ")[0].lower(), "not stated")
-            for s in dataset.samples
-        ),
+        modalities=Counter(s.modality or "not stated" for s in dataset.samples),
         sources=tuple(sorted({s.source for s in dataset.samples if s.source}))[:20],
         dataset=dataset.digest,
         left_out=dataset.left_out,
