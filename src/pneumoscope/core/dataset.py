@@ -14,16 +14,23 @@ from pneumoscope.errors import DataError, LeakError
 
 @dataclass(frozen=True, kw_only=True)
 class ClassSet:
-    """The classes a model knows, in the order of its outputs; `positive` is the one a threshold is about."""
+    """The classes a model knows, in the order of its outputs.
+
+    positive: the one a threshold is about. normal: the one that a slice without infection has, whatever its study's
+    class is; needed where slices of studies are learned from.
+    """
 
     names: tuple[str, ...]
     positive: str | None = None
+    normal: str | None = None
 
     def __post_init__(self) -> None:
         if len(self.names) < 2 or len(set(self.names)) != len(self.names):
             raise ValueError(f"classes: expected at least two different names, found {self.names}.")
         if self.positive is not None and self.positive not in self.names:
             raise ValueError(f"positive: expected one of {self.names}, found '{self.positive}'.")
+        if self.normal is not None and self.normal not in self.names:
+            raise ValueError(f"normal: expected one of {self.names}, found '{self.normal}'.")
 
     def index(self, name: str) -> int:
         """Position of the class `name` in the outputs."""
@@ -67,13 +74,15 @@ class Sample:
 class Dataset:
     """Samples of one folder in the order of their file names, all with a label that a class stands for.
 
-    left_out: label -> number of files that no class maps to. grouped: False when neither group nor patient
+    slices: file of a slice, as slices.csv names it -> whether an infection is seen in it; slices that nobody looked at
+    are absent. left_out: label -> number of files that no class maps to. grouped: False when neither group nor patient
     was given and every file stands for itself.
     """
 
     root: str
     samples: tuple[Sample, ...]
     classes: ClassSet
+    slices: Mapping[str, bool] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     grouped: bool = True
 

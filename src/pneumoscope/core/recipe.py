@@ -48,6 +48,8 @@ class Step:
 class Head:
     """What follows the backbone's last feature map: a convolution, pooling, hidden layers, and the outputs.
 
+    scales: how many of the backbone's stages are pooled (on average) and joined, the last one first among them.
+    dropout_first: dropout before the first layer, too.
     convolution: filters of a 3x3 convolution with the activation, before the pooling; 0 for none.
     pooling: "max_flatten" takes the maximum of each 2x2, then flattens.
     hidden: units of each hidden layer. After each: the activation, dropout at the rate `dropout` in [0, 1), and
@@ -55,13 +57,18 @@ class Head:
     """
 
     pooling: Literal["flatten", "average", "max_flatten"]
+    scales: int = 1
     convolution: int = 0
     hidden: tuple[int, ...] = ()
     activation: Literal["relu", "leaky_relu"] = "relu"
     dropout: float = 0.0
+    dropout_first: bool = False
     batch_norm: bool = False
 
     def __post_init__(self) -> None:
+        _need(self.scales >= 1, "head.scales", "at least 1 stage", self.scales)
+        joined = self.scales == 1 or (self.pooling == "average" and not self.convolution)
+        _need(joined, "head.scales", "1 unless pooling is 'average' and there is no convolution", self.scales)
         _need(self.convolution >= 0, "head.convolution", "at least 0 filters", self.convolution)
         _need(all(n >= 1 for n in self.hidden), "head.hidden", "layers of at least 1 unit", list(self.hidden))
         _need(0 <= self.dropout < 1, "head.dropout", "a rate in [0, 1)", self.dropout)
@@ -90,15 +97,24 @@ class Stage:
     role: the data it learns from. A stage of another role than "main" is fitted once, for all folds.
     init: "imagenet", "random", or "stage:<name>" for the weights of a stage before (all but the output
         layer where that stage has other classes).
-    trainable: "all", "head", or "upper:<n>" for the head and the backbone's last n convolutions. What is not
-        trained stays as it is, BatchNorm's running statistics too.
+    level: what it answers for. "image", or "slice" of a study; "patient": a study, from what the slice network before it
+        makes of each slice; "ensemble": a study, from the scores of all patient stages before it.
+    trainable: "all", "all_but_norm" (all but BatchNorm), "head", or "upper:<n>" for the head and the backbone's last n
+        convolutions. What is not trained stays as it is, BatchNorm's running statistics too.
+    learns: of a slice stage: "labelled" slices, or "called_infected": slices of studies of which only the study's class
+        is known, that the network, as the stage begins, does not call normal; they learn the study's class. Normal
+        slices of infected studies are in neither.
+    features: of a patient stage: what is taken of each slice, the last hidden layer ("plain"), or that layer times each
+        class's probability, joined ("weighted").
+    l1, l2: of all weights of the head but biases, times the sum of their absolutes and of their squares, added to the
+        loss.
     loss: "binary_cross_entropy" has one output, the logit of the positive class; "cross_entropy" one a class.
     monitor: what chooses the epoch whose weights are kept, on the fold's validation part.
     variants: those of the recipe that have this stage, none for all, and the recipe as written.
     """
 
     name: str
-    level: Literal["image", "slice", "patient", "volume"]
+    level: Literal["image", "slice", "patient", "ensemble", "volume"]
     net: str
     head: Head
     init: str
@@ -111,6 +127,10 @@ class Stage:
     augment: tuple[Step, ...] = ()
     monitor: Literal["val_loss", "val_balanced_accuracy", "val_accuracy"] = "val_loss"
     role: str = MAIN
+    learns: Literal["labelled", "called_infected"] = "labelled"
+    features: Literal["plain", "weighted"] = "plain"
+    l1: float = 0.0
+    l2: float = 0.0
     seed: int = 0
     variants: tuple[str, ...] = ()
 
@@ -119,9 +139,11 @@ class Stage:
             raise RecipeError(
                 f"stages.{self.name}: expected epochs and batch of at least 1, found {self.epochs} and {self.batch}."
             )
-        if not re.fullmatch("all|head|upper:[1-9][0-9]{0,3}", self.trainable):
+        _need(0 <= self.l1 < math.inf, f"stages.{self.name}.l1", "a finite number, at least 0", self.l1)
+        _need(0 <= self.l2 < math.inf, f"stages.{self.name}.l2", "a finite number, at least 0", self.l2)
+        if not re.fullmatch("all|all_but_norm|head|upper:[1-9][0-9]{0,3}", self.trainable):
             raise RecipeError(
-                f"stages.{self.name}.trainable: expected 'all', 'head' or 'upper:<n>' with n of 1..9999, "
+                f"stages.{self.name}.trainable: expected 'all', 'all_but_norm', 'head' or 'upper:<n>' with n of 1..9999, "
                 f"found '{self.trainable}'."
             )
         _need(0 <= self.seed < SEEDS, f"stages.{self.name}.seed", f"0..{SEEDS - 1}", self.seed)
