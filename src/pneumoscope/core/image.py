@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -114,3 +114,17 @@ class Volume:
     def shape(self) -> tuple[int, int, int]:
         """`(Z, Y, X)` in voxels."""
         return self.voxels.shape[0], self.voxels.shape[1], self.voxels.shape[2]
+
+    def images(self) -> Iterator[Image2D]:
+        """Its slices, from the feet to the head, as images of their own."""
+        for pixels, name in zip(self.voxels, self.slices, strict=True):
+            geometry = dataclasses.replace(self.geometry, spacing_mm=self.geometry.spacing_mm[1:], origin_mm=None)
+            yield Image2D(
+                pixels=pixels.astype(np.float32),
+                unit="HU",
+                modality="ct",
+                view="axial",
+                geometry=geometry,
+                source=name,
+                steps=self.steps,
+            )

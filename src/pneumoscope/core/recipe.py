@@ -143,8 +143,8 @@ class Stage:
         _need(0 <= self.l2 < math.inf, f"stages.{self.name}.l2", "a finite number, at least 0", self.l2)
         if not re.fullmatch("all|all_but_norm|head|upper:[1-9][0-9]{0,3}", self.trainable):
             raise RecipeError(
-                f"stages.{self.name}.trainable: expected 'all', 'all_but_norm', 'head' or 'upper:<n>' with n of 1..9999, "
-                f"found '{self.trainable}'."
+                f"stages.{self.name}.trainable: expected 'all', 'all_but_norm', 'head' or 'upper:<n>' with n of "
+                f"1..9999, found '{self.trainable}'."
             )
         _need(0 <= self.seed < SEEDS, f"stages.{self.name}.seed", f"0..{SEEDS - 1}", self.seed)
         if self.init not in ("imagenet", "random") and not self.init.startswith("stage:"):
@@ -311,6 +311,11 @@ class Recipe:
     def comparable(self) -> tuple[Reported, ...]:
         """What the paper prints about the variant in place."""
         return tuple(r for r in self.reported if not r.variants or (self.variant or "") in r.variants)
+
+    @property
+    def of_studies(self) -> bool:
+        """Whether it takes CT series, slice by slice, and not single images alone."""
+        return any(stage.level in ("slice", "patient", "ensemble") for stage in self.stages)
 
     @property
     def digest(self) -> str:

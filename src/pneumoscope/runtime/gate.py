@@ -35,20 +35,32 @@ class Verdict:
     warnings: tuple[str, ...] = ()
 
 
-def judge(study: Study, modalities: tuple[Modality, ...]) -> Verdict:
-    """Whether a method made for `modalities`, which judges single images, may judge the study's image."""
+def judge(study: Study, modalities: tuple[Modality, ...], *, series: bool = False) -> Verdict:
+    """Whether a method made for `modalities` may judge the study. series: it takes CT series, slice by slice."""
     if study.volume is not None:
-        return Verdict(reasons=(_not_single(study.volume),))
+        return _judge_series(study.volume, study.headers, modalities) if series else _single_only(study.volume)
     image = study.images[0]
     wanted = " or ".join(NAMES[m] for m in modalities)
     reasons = [*_wrong_kind(image, study.headers, modalities, wanted), *_wrong_picture(image, wanted)]
     return Verdict(reasons=tuple(reasons), warnings=tuple(_unusual(image, wanted)))
 
 
-def _not_single(volume: Volume) -> str:
-    return (
-        f"images: expected a single image, which is what this bundle judges, found a CT series of {volume.shape[0]} "
-        "slices. Give one of its slices."
+def _single_only(volume: Volume) -> Verdict:
+    return Verdict(
+        reasons=(
+            f"images: expected a single image, which is what this bundle judges, found a CT series of "
+            f"{volume.shape[0]} slices. Give one of its slices.",
+        )
+    )
+
+
+def _judge_series(volume: Volume, headers: Mapping[str, str], modalities: tuple[Modality, ...]) -> Verdict:
+    """By its middle slice: the ends of a series may hold little."""
+    wanted = " or ".join(NAMES[m] for m in modalities)
+    middle = list(volume.images())[volume.shape[0] // 2]
+    return Verdict(
+        reasons=(*_wrong_kind(middle, headers, modalities, wanted), *_wrong_picture(middle, wanted)),
+        warnings=tuple(_unusual(middle, wanted)),
     )
 
 

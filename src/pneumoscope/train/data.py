@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from pneumoscope.core.dataset import Dataset, Sample
 from pneumoscope.core.files import write_json
-from pneumoscope.core.image import Modality
+from pneumoscope.core.image import Modality, Volume
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Sizes
@@ -28,7 +29,7 @@ from pneumoscope.io import load
 from pneumoscope.prep import pipeline
 from pneumoscope.runtime import gate
 
-FORMAT = 2  # raised when what lies in a prepared file changes
+FORMAT = 3  # raised when what lies in a prepared file changes
 AHEAD = 256  # images that may be ready and wait for the disk
 
 
@@ -36,13 +37,19 @@ AHEAD = 256  # images that may be ready and wait for the disk
 class Prepared:
     """A dataset as the network takes it, without the images that the gate refused.
 
+    dataset: a sample an image; each slice of a series is a sample of its own, named `<file>#<number from the feet>`.
     images: float32 `[N, H, W]` in 0..1, mapped from a file. pixels: width times height of each image as it was read,
-    `[N]`. notes: what was noticed while reading.
+    `[N]`. infection: of each image 1, 0, or -1 where nobody said, as slices.csv has it, `[N]`. given: the samples as
+    they were given, a series whole; origin: which of them each image is of, `[N]`. notes: what was noticed while
+    reading.
     """
 
     dataset: Dataset
     images: np.ndarray
     pixels: np.ndarray
+    infection: np.ndarray
+    given: Dataset
+    origin: np.ndarray
     notes: tuple[str, ...]
 
     @property
@@ -94,22 +101,44 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
     """
     named_by = [[s.digest for s in dataset.samples], to_json(recipe.prep), to_json(recipe.modalities)]
     name = digest([FORMAT, *named_by])[:20]
-    path, about = folder / f"prepared-{name}.npy", folder / f"prepared-{name}.json"
+    path, about = folder / f"prepared-{name}.f32", folder / f"prepared-{name}.json"
     if not (path.exists() and about.exists()):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(about, _prepare_into(path, dataset, recipe, progress))
     found = from_json(_Read, json.loads(about.read_text(encoding="utf-8")))
-    # what labels.csv says is not among what a prepared file is named by: it is read anew
-    told = [found.modalities[i] or dataset.samples[at].modality for i, at in enumerate(found.taken)]
-    taken = [dataclasses.replace(dataset.samples[at], modality=m) for at, m in zip(found.taken, told, strict=True)]
-    kept = dataclasses.replace(dataset, samples=tuple(taken))
+    samples = [_row(dataset.samples[at], found.slices[i], found.modalities[i]) for i, at in enumerate(found.taken)]
+    images = np.memmap(path, np.float32, "r", shape=(len(samples), *pipeline.input_size(recipe)))
+    # samples stand in the order of their names; so do images, but for names with a blank or such after another's end
+    order = sorted(range(len(samples)), key=lambda i: samples[i].file)
+    if order != list(range(len(samples))):
+        images = images[order]
+    kept = dataclasses.replace(dataset, samples=tuple(samples))
     _check_complete(kept, found.notes)
+    given = sorted(set(found.taken))
+    numbers = {at: i for i, at in enumerate(given)}
+    infection = [-1 if (seen := dataset.slices.get(name)) is None else int(seen) for name in found.names]
     return Prepared(
         dataset=kept,
-        images=np.load(path, mmap_mode="r", allow_pickle=False)[: len(taken)],
-        pixels=np.array(found.pixels, dtype=np.int64),
+        images=images,
+        pixels=np.array(found.pixels, dtype=np.int64)[order],
+        infection=np.array(infection, dtype=np.int64)[order],
+        given=dataclasses.replace(dataset, samples=tuple(dataset.samples[at] for at in given)),
+        origin=np.array([numbers[at] for at in found.taken], dtype=np.int64)[order],
         notes=found.notes,
     )
+
+
+def _row(sample: Sample, number: int | None, modality: Modality | None) -> Sample:
+    """The sample that one image is: itself, or a slice of it. What labels.csv says is read anew, not from the cache."""
+    sample = dataclasses.replace(sample, modality=modality or sample.modality)
+    if number is None:
+        return sample
+    return dataclasses.replace(sample, file=slice_name(sample.file, number), digest=digest([sample.digest, number]))
+
+
+def slice_name(file: str, number: int) -> str:
+    """What a slice of a series is called; sorted by it, slices run from the feet to the head."""
+    return f"{file}#{number:04d}"
 
 
 def _check_complete(kept: Dataset, notes: tuple[str, ...]) -> None:
@@ -120,21 +149,28 @@ def _check_complete(kept: Dataset, notes: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Read:
-    """What reading found. taken: positions of the samples that the gate lets pass; pixels, modalities: of those.
+    """What reading found, of each image that the gate lets pass, in the order of the names that they are sorted by.
 
-    modalities: what the files say; None where they do not.
+    taken: position of its sample. slices: its number in a series, None for an image. names: of the file that a slice
+    came from, relative to the dataset's folder. modalities: what the files say; None where they do not.
     """
 
     taken: tuple[int, ...]
+    slices: tuple[int | None, ...]
+    names: tuple[str, ...]
     pixels: tuple[int, ...]
     modalities: tuple[Modality | None, ...]
     notes: tuple[str, ...]
 
 
 class _One(NamedTuple):
-    """One file, read: its image `[H, W]`, or why the gate refuses it, or why it cannot be read."""
+    """One file, read: its images `[n, H, W]`, or why the gate refuses it, or why it cannot be read.
 
-    image: np.ndarray | None = None
+    names: of the files that the slices of a series came from; none for an image.
+    """
+
+    images: np.ndarray | None = None
+    names: tuple[str, ...] = ()
     pixels: int = 0
     modality: Modality | None = None
     notes: tuple[str, ...] = ()
@@ -143,28 +179,29 @@ class _One(NamedTuple):
 
 
 def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progress) -> _Read:
-    height, width = pipeline.input_size(recipe)
     part = path.with_suffix(".part")
-    # rows of refused images are left over at the end, and take no room on the disk
-    images = np.lib.format.open_memmap(part, mode="w+", dtype=np.float32, shape=(len(dataset), height, width))
     bad: list[str] = []
     notes: Counter[str] = Counter()
     refused: list[str] = []
-    taken: dict[int, _One] = {}
-
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    taken: list[tuple[int, int | None, str, int, Modality | None]] = []
+    # images are written as they are read, and samples stand in the order of their names: so must slices among them
+    order = sorted(range(len(dataset)), key=lambda i: slice_name(dataset.samples[i].file, 0))
+    with part.open("wb") as file, ThreadPoolExecutor(max_workers=2) as pool:
         for start in range(0, len(dataset), AHEAD):
-            found = pool.map(lambda s: _read(dataset, s, recipe), dataset.samples[start : start + AHEAD])
-            for i, one in enumerate(found, start):
+            chunk = order[start : start + AHEAD]
+            for i, one in zip(
+                chunk, pool.map(lambda at: _read(dataset, dataset.samples[at], recipe), chunk), strict=True
+            ):
                 bad += [one.bad] if one.bad else []
                 refused += [one.refused] if one.refused else []
-                if one.image is not None:
-                    images[len(taken)] = one.image
-                    taken[i] = one._replace(image=None)
+                if one.images is not None:
+                    file.write(np.ascontiguousarray(one.images, dtype=np.float32).tobytes())
+                    numbers = range(len(one.names)) if one.names else [None]
+                    names = one.names or ("",)
+                    taken += [(i, n, name, one.pixels, one.modality) for n, name in zip(numbers, names, strict=True)]
                     notes.update(one.notes)
-                progress("reading images", i + 1, len(dataset))
-    images.flush()
-    del images
+                start += 1
+                progress("reading images", start, len(dataset))
     if bad:
         part.unlink()
         raise DataError(
@@ -175,10 +212,13 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
     lines = [f"{count} of {len(dataset)} images: {note}" for note, count in sorted(notes.items())]
     if refused:
         lines.insert(0, f"{len(refused)} of {len(dataset)} images were left out, the first one for: {refused[0]}")
+    columns = list(zip(*taken, strict=True)) or [(), (), (), (), ()]
     return _Read(
-        taken=tuple(taken),
-        pixels=tuple(one.pixels for one in taken.values()),
-        modalities=tuple(one.modality for one in taken.values()),
+        taken=columns[0],
+        slices=columns[1],
+        names=columns[2],
+        pixels=columns[3],
+        modalities=columns[4],
         notes=tuple(lines),
     )
 
@@ -186,16 +226,30 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
 def _read(dataset: Dataset, sample: Sample, recipe: Recipe) -> _One:
     try:
         study = load.load_study(Path(dataset.root) / sample.file)
-        verdict = gate.judge(study, recipe.modalities)
+        verdict = gate.judge(study, recipe.modalities, series=recipe.of_studies)
         if verdict.reasons:
             return _One(refused=verdict.reasons[0])  # without the file's name, which may be a patient's
+        if study.volume is not None:
+            return _series(study.volume, dataset, recipe, (*study.warnings, *verdict.warnings))
         image = study.images[0]
         prepared = pipeline.run(image, recipe.prep)
     except PneumoscopeError as error:
         return _One(bad=str(error))
     return _One(
-        image=prepared.pixels,
+        images=prepared.pixels[np.newaxis],
         pixels=image.shape[0] * image.shape[1],
         modality=image.modality,
         notes=(*study.warnings, *image.warnings, *verdict.warnings),
+    )
+
+
+def _series(volume: Volume, dataset: Dataset, recipe: Recipe, notes: tuple[str, ...]) -> _One:
+    """Every slice of a series, prepared as an image by itself."""
+    above = f"{dataset.root}{os.sep}"
+    return _One(
+        images=np.stack([pipeline.run(image, recipe.prep).pixels for image in volume.images()]),
+        names=tuple(Path(name.removeprefix(above)).as_posix() for name in volume.slices),
+        pixels=volume.shape[1] * volume.shape[2],
+        modality="ct",
+        notes=(*notes, *volume.warnings),
     )
