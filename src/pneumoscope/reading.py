@@ -5,6 +5,7 @@ Belongs to the api's layer; a file of its own so that neither grows long.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.role import MAIN, Role
 from pneumoscope.errors import LeakError, UsageError
 from pneumoscope.io import draw, manifest
+from pneumoscope.io.slices import read_slices
 
 Say = Callable[[str], None]
 
@@ -85,13 +87,16 @@ def read_data(
             roots, role, classes, mapping=mapping, modalities=modalities, others=others, say=warnings.append
         )
     sets = [
-        manifest.read_dataset(
-            root,
-            classes,
-            mapping=mapping,
-            drawn=None if drawn is None else drawn[root],
-            modalities=modalities,
-            ungrouped=ungrouped,
+        dataclasses.replace(
+            manifest.read_dataset(
+                root,
+                classes,
+                mapping=mapping,
+                drawn=None if drawn is None else drawn[root],
+                modalities=modalities,
+                ungrouped=ungrouped,
+            ),
+            slices=read_slices(root.resolve()),
         )
         for root in roots
         if drawn is None or drawn[root] or not any(drawn.values())  # nothing at all: reading says what is there

@@ -97,8 +97,8 @@ class Stage:
     role: the data it learns from. A stage of another role than "main" is fitted once, for all folds.
     init: "imagenet", "random", or "stage:<name>" for the weights of a stage before (all but the output
         layer where that stage has other classes).
-    level: what it answers for. "image", or "slice" of a study; "patient": a study, from what the slice network before it
-        makes of each slice; "ensemble": a study, from the scores of all patient stages before it.
+    level: what it answers for. "image", or "slice" of a study; "patient": a study, from what the slice network before
+        it makes of each slice; "ensemble": a study, from the scores of all patient stages before it.
     trainable: "all", "all_but_norm" (all but BatchNorm), "head", or "upper:<n>" for the head and the backbone's last n
         convolutions. What is not trained stays as it is, BatchNorm's running statistics too.
     learns: of a slice stage: "labelled" slices, or "called_infected": slices of studies of which only the study's class

@@ -218,7 +218,7 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
     samples = []
     names = Counter(Path(d.root).name for d in datasets)
     for dataset in datasets:
-        folder = PurePosixPath(Path(os.path.relpath(dataset.root, root)).as_posix())
+        folder = _under(dataset, root)
         for sample in dataset.samples:
             file = str(folder / sample.file)
             # files that stand for themselves are no one patient only because two sets name them alike
@@ -230,9 +230,14 @@ def join(datasets: Sequence[Dataset]) -> Dataset:
         root=root,
         samples=tuple(samples),
         classes=datasets[0].classes,
+        slices={str(_under(d, root) / file): seen for d in datasets for file, seen in d.slices.items()},
         left_out=dict(sum((Counter(d.left_out) for d in datasets), Counter())),
         grouped=all(d.grouped for d in datasets),
     )
+
+
+def _under(dataset: Dataset, root: str) -> PurePosixPath:
+    return PurePosixPath(Path(os.path.relpath(dataset.root, root)).as_posix())
 
 
 def _folder(root: Path) -> Path:

@@ -26,6 +26,8 @@ class Architecture:
     timm_name: what timm calls it; its weights are the file `<timm_name>.safetensors`.
     channels: of the last feature map. input_size: side, in pixels, that its ImageNet weights were trained at.
     stages: modules whose output ends a stage before the last feature map, the last first.
+    own: how many of `stages`, from the first on, are of the last feature map's own stage: their maps show nothing of
+        another size.
     substitute: None, or what the paper's name stands for and why another network is taken.
     """
 
@@ -33,7 +35,13 @@ class Architecture:
     channels: int
     input_size: int
     stages: tuple[str, ...]
+    own: int = 1
     substitute: str | None = None
+
+    @property
+    def earlier(self) -> tuple[str, ...]:
+        """Of `stages`, those before the last feature map's own: one for each coarser scale, the last first."""
+        return self.stages[self.own :]
 
 
 KERAS_BN_EPS = 1e-3  # keras.applications, InceptionV3 (where it is timm's too) and Xception
@@ -41,7 +49,9 @@ KERAS_BN_EPS = 1e-3  # keras.applications, InceptionV3 (where it is timm's too) 
 ARCHITECTURES: Registry[Architecture] = Registry("backbone")
 
 
-def _add(name: str, timm_name: str, channels: int, size: int, stages: str, substitute: str | None = None) -> None:
+def _add(
+    name: str, timm_name: str, channels: int, size: int, stages: str, substitute: str | None = None, own: int = 1
+) -> None:
     ARCHITECTURES.add(
         name,
         Architecture(
@@ -49,6 +59,7 @@ def _add(name: str, timm_name: str, channels: int, size: int, stages: str, subst
             channels=channels,
             input_size=size,
             stages=tuple(stages.split()),
+            own=own,
             substitute=substitute,
         ),
     )
@@ -77,7 +88,7 @@ _add("mobilenetv2", "mobilenetv2_100", 1280, 224, "blocks.6 blocks.4 blocks.2 bl
 _add("inceptionv3", "inception_v3", 2048, 299, "Mixed_7b Mixed_6e Mixed_5d Conv2d_4a_3x3 Conv2d_2b_3x3")
 _add("inceptionresnetv2", "inception_resnet_v2", 1536, 299, "block8 repeat_1 repeat conv2d_4a conv2d_2b")
 _add("xception", "legacy_xception", 2048, 299, "block12 block11 block2 block1 act2")
-_add("resnet50", "resnet50", 2048, 224, "layer3 layer2 layer1")
+_add("resnet50", "resnet50", 2048, 224, "layer3 layer2 layer1", own=0)  # its last feature map is layer4's output
 _add("efficientnet_lite0", "tf_efficientnet_lite0", 1280, 224, "blocks.6 blocks.4 blocks.2 blocks.1 blocks.0")
 
 

@@ -7,6 +7,7 @@ and no caller can normalise wrongly. Networks: `architectures.py`; pretrained we
 from __future__ import annotations
 
 import dataclasses
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,6 +56,28 @@ class Backbone(nn.Module):
         rgb = (x - self.mean) / self.std  # broadcast: one grey channel becomes three
         maps: torch.Tensor = self.features(self.net.forward_features(rgb))
         return maps
+
+    def scales(self, x: torch.Tensor, count: int) -> tuple[torch.Tensor, ...]:
+        """The last maps `[N, C, h, w]` of the last `count` stages, the coarsest one last: what `forward` gives.
+
+        count: 1 to as many as `most_scales`.
+        """
+        found: list[torch.Tensor] = []
+
+        def keep(_module: nn.Module, _inputs: object, output: torch.Tensor) -> None:
+            found.append(output)
+
+        # hooked for this pass alone, so that hooks that are there already (Grad-CAM's) are run, and heard, first
+        with ExitStack() as hooks:
+            for name in self.architecture.earlier[: count - 1]:
+                hooks.callback(self.net.get_submodule(name).register_forward_hook(keep).remove)
+            last = self(x)
+        return (*found, last)
+
+    @property
+    def most_scales(self) -> int:
+        """How many stages have a map of their own size."""
+        return 1 + len(self.architecture.earlier)
 
     def layers(self) -> tuple[str, ...]:
         """Names of the modules that Grad-CAM is meant for: the last feature map, then the stages before it."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # what BatchNorms of one, two and three axes are
 
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Stage
@@ -31,7 +32,23 @@ class Net(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """What a frozen backbone computes once: pooled `[N, F]`, or its maps where the head convolves them."""
-        return self.head.fixed(self.backbone(x))
+        maps, earlier = self.maps(x)
+        return self.head.fixed(maps, earlier)
+
+    def maps(self, x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The backbone's last map, and those of the stages before it that the head joins, in their order."""
+        return _maps(self.backbone, x, self.head.scales)
+
+    def penultimate(self, fixed: Tensor) -> Tensor:
+        """What `features` gave -> what the output layer gets, `[N, last hidden]`: see `MlpHead.penultimate`."""
+        return self.head.penultimate(fixed)
+
+
+def _maps(backbone: nn.Module, x: Tensor, scales: int) -> tuple[Tensor, tuple[Tensor, ...]]:
+    if isinstance(backbone, backbones.Backbone):
+        *earlier, last = backbone.scales(x, scales)
+        return last, tuple(earlier)
+    return backbone(x), ()
 
 
 def probabilities(logits: Tensor, classes: ClassSet) -> Tensor:
@@ -68,7 +85,8 @@ class ScreeningNet(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`(probabilities, cam)` of grey 0..1 images `[N, 1, H, W]`."""
-        logits, cam = self.net.head.answer(self.net.backbone(x), self.seeds)
+        maps, earlier = self.net.maps(x)
+        logits, cam, _ = self.net.head.answer(maps, self.seeds, earlier)
         return probabilities(logits, self.net.classes), cam
 
 
@@ -78,18 +96,31 @@ def build(
     """The network of a stage, its new layers seeded, and the pretrained weights it starts from.
 
     Raises:
-        RecipeError: a loss that does not fit the classes, or a network that has no ImageNet weights to start from.
+        RecipeError: a loss that does not fit the classes, more scales than the network has, or a network that has no
+            ImageNet weights to start from.
         UsageError: a network that does not exist.
         MissingError: weights that are not here.
     """
     outputs = _outputs(stage, classes)
     torch.manual_seed(seed)
     backbone, used = _backbone(stage, weights_dir, seed)
+    _check_scales(stage, backbone)
     with torch.inference_mode():
-        maps = backbone.eval()(torch.zeros(1, 1, *input_size))
+        maps, earlier = _maps(backbone.eval(), torch.zeros(1, 1, *input_size), stage.head.scales)
     torch.manual_seed(seed)
-    head = MlpHead(stage.head, channels=maps.shape[1], grid=(maps.shape[2], maps.shape[3]), outputs=outputs)
+    joined = sum(m.shape[1] for m in earlier)
+    head = MlpHead(
+        stage.head, channels=maps.shape[1], grid=(maps.shape[2], maps.shape[3]), outputs=outputs, joined=joined
+    )
     return Net(backbone, head, classes), used
+
+
+def _check_scales(stage: Stage, backbone: nn.Module) -> None:
+    most = backbone.most_scales if isinstance(backbone, backbones.Backbone) else 1
+    if stage.head.scales > most:
+        raise RecipeError(
+            f"stages.{stage.name}.head.scales: expected at most the {most} of {stage.net}, found {stage.head.scales}."
+        )
 
 
 def _backbone(stage: Stage, weights_dir: Path | None, seed: int) -> tuple[nn.Module, WeightsUsed | None]:
@@ -124,11 +155,13 @@ def choose_trainable(net: Net, stage: Stage) -> list[nn.Module]:
     """
     kind, _, number = stage.trainable.partition(":")
     for parameter in net.backbone.parameters():
-        parameter.requires_grad_(kind == "all")
+        parameter.requires_grad_(kind in ("all", "all_but_norm"))
     for parameter in net.head.parameters():
         parameter.requires_grad_(True)
     if kind == "all":
         return []
+    if kind == "all_but_norm":
+        return [norm.requires_grad_(False) for norm in net.modules() if isinstance(norm, _BatchNorm)]
     if kind == "upper":
         convolutions = backbones.conv_layers(net.backbone)
         if not 0 < int(number) <= len(convolutions):

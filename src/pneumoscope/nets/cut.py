@@ -51,7 +51,8 @@ def cut(net: Net) -> tuple[Lower, Upper] | None:
     """
     backbone = net.backbone
     layers = getattr(backbone.net, "features", None) if isinstance(backbone, Backbone) else None
-    if not isinstance(backbone, Backbone) or not isinstance(layers, nn.Sequential):
+    # a head that joins earlier stages wants maps from on both sides of the cut
+    if not isinstance(backbone, Backbone) or not isinstance(layers, nn.Sequential) or net.head.scales > 1:
         return None
     trained = [any(p.requires_grad for p in layer.parameters()) for layer in layers]
     first = trained.index(True) if any(trained) else 0

@@ -15,10 +15,13 @@ from pneumoscope.core.image import Image2D
 from pneumoscope.core.recipe import Recipe, Step
 from pneumoscope.core.registry import Registry
 from pneumoscope.errors import RecipeError
-from pneumoscope.prep import geometry, intensity
+from pneumoscope.prep import body, geometry, intensity
 
 STEPS: Registry[Callable[..., Image2D]] = Registry("prep step")
 STEPS.add("window", intensity.window)
+STEPS.add("range", intensity.full_range)
+STEPS.add("body", body.body)
+STEPS.add("brightness", intensity.brightness)
 STEPS.add("resize", geometry.resize)
 
 # how a map over the image after a step becomes one over the image before it; steps that move nothing are absent

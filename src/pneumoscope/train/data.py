@@ -107,7 +107,7 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
         write_json(about, _prepare_into(path, dataset, recipe, progress))
     found = from_json(_Read, json.loads(about.read_text(encoding="utf-8")))
     samples = [_row(dataset.samples[at], found.slices[i], found.modalities[i]) for i, at in enumerate(found.taken)]
-    images = np.memmap(path, np.float32, "r", shape=(len(samples), *pipeline.input_size(recipe)))
+    images: np.ndarray = np.memmap(path, np.float32, "r", shape=(len(samples), *pipeline.input_size(recipe)))
     # samples stand in the order of their names; so do images, but for names with a blank or such after another's end
     order = sorted(range(len(samples)), key=lambda i: samples[i].file)
     if order != list(range(len(samples))):
