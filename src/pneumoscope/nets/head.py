@@ -74,7 +74,7 @@ class MlpHead(nn.Module):
         return torch.as_tensor(self.maps(maps))
 
     def answer(self, maps: Tensor, seeds: Tensor, earlier: tuple[Tensor, ...] = ()) -> tuple[Tensor, Tensor, Tensor]:
-        """In evaluation mode: logits `[N, outputs]`, Grad-CAM `[N, K, h, w]` at the last feature map, and `penultimate`.
+        """In evaluation mode: logits `[N, outputs]`, Grad-CAM at the last map, `[N, K, h, w]`, and `penultimate`.
 
         maps, earlier: the backbone's, as in `fixed`. seeds: `[K, outputs]`, the gradient of each class's score at the
         logits. The Grad-CAM is at least 0 and not normalised (Selvaraju et al. 2017, equations 1 and 2).

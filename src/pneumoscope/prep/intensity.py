@@ -36,10 +36,10 @@ def full_range(image: Image2D) -> Image2D:
     if image.unit == "unit":
         return image
     low, high = float(image.pixels.min()), float(image.pixels.max())
-    # a slice of one value is black
-    levels = np.floor((image.pixels - np.float32(low)) * np.float32(255 / (high - low) if high > low else 0))
-    pixels = np.minimum(levels, 255).astype(np.float32) / np.float32(255)
-    return image.after(pixels, AppliedStep(name="range", args={"low_hu": low, "high_hu": high}), unit="unit")
+    scale = 255 / (high - low) if high > low else 0.0  # a slice of one value is black
+    levels = ((image.pixels - np.float32(low)) * np.float32(scale)).astype(np.uint8)
+    step = AppliedStep(name="range", args={"low_hu": low, "high_hu": high})
+    return image.after(levels / np.float32(255), step, unit="unit")
 
 
 def brightness(image: Image2D, *, factor: float) -> Image2D:

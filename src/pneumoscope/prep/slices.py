@@ -29,7 +29,7 @@ def interpolated(voxels: np.ndarray, keep: np.ndarray, added: int) -> tuple[np.n
     """
     if keep.shape != (len(voxels) - 1,) or added < 1:
         raise ValueError(
-            f"interpolated: expected {len(voxels) - 1} gaps and 1 slice or more in each, found {keep.shape} and {added}."
+            f"interpolated: expected {len(voxels) - 1} gaps, 1 slice or more in each, found {keep.shape} and {added}."
         )
     parts = [_run(voxels[first:last], added, voxels.min(), voxels.max()) for first, last in _runs(keep)]
     between = np.arange(1, added + 1) / (added + 1)

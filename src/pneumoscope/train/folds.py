@@ -6,13 +6,17 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from pneumoscope.core.dataset import Dataset, Split
 from pneumoscope.core.files import write_json
 from pneumoscope.evaluate.decide import decide, fit_threshold
+from pneumoscope.nets.build import Net
+from pneumoscope.nets.weights import WeightsUsed
 from pneumoscope.train.bench import Bench
+from pneumoscope.train.patients import Patients, fit_patients, of_patients, predict_patients
 from pneumoscope.train.stages import fit_stages, predict
 
 
@@ -71,7 +75,7 @@ ANSWERS = "answers.json"
 
 
 def _read(bench: Bench, split: Split, k: int, folder: Path) -> OutOfFold:
-    dataset = bench.main.dataset
+    dataset = bench.units.dataset
     found = json.loads((folder / ANSWERS).read_text(encoding="utf-8"))
     if "validation" not in found:
         found = _fold(bench, split, k, folder)
@@ -99,22 +103,41 @@ def choosing(split: Split, dataset: Dataset, k: int) -> list[int]:
 
 
 def _fold(bench: Bench, split: Split, k: int, folder: Path) -> dict[str, object]:
-    train, test = split.part(bench.main.dataset, k, "train"), split.part(bench.main.dataset, k, "test")
-    val = choosing(split, bench.main.dataset, k)
+    train, test = split.part(bench.units.dataset, k, "train"), split.part(bench.units.dataset, k, "test")
+    val = choosing(split, bench.units.dataset, k)
     folder.mkdir(parents=True, exist_ok=True)
-    net, _ = fit_stages(bench, train, val, folder, fold=k, what=f"fold {k + 1} of {len(split.folds)}")
-    on_val = predict(bench, net, val)
+    answer = fit_fold(bench, train, val, folder, fold=k, what=f"fold {k + 1} of {len(split.folds)}").answer
+    on_val = answer(val)
     return {
         "threshold": fitted_threshold(bench, np.asarray(val, dtype=np.int64), on_val),
-        "probabilities": predict(bench, net, test).tolist(),
+        "probabilities": answer(test).tolist(),
         "validation": on_val.tolist(),
     }
 
 
+class Fitted(NamedTuple):
+    """All networks of one fit. patients: None where images are judged. answer: units -> probabilities `[n, K]`."""
+
+    net: Net
+    used: WeightsUsed | None
+    patients: Patients | None
+    answer: Callable[[list[int]], np.ndarray]
+
+
+def fit_fold(bench: Bench, train: list[int], val: list[int], folder: Path, *, fold: int, what: str) -> Fitted:
+    """Fit every stage, of images and of patients, on some units; what lies in `folder` is not fitted again."""
+    rows = bench.units.rows
+    net, used = fit_stages(bench, rows(train), rows(val), folder, fold=fold, what=what)
+    if not of_patients(bench.recipe):
+        return Fitted(net, used, None, lambda units: predict(bench, net, rows(units)))
+    patients = fit_patients(bench, net, train, val, folder, fold=fold, what=what)
+    return Fitted(net, used, patients, lambda units: predict_patients(bench, net, patients, units))
+
+
 def fitted_threshold(bench: Bench, positions: np.ndarray, probabilities: np.ndarray) -> float | None:
     """The threshold of the recipe's decision on answers for samples; None where no class is positive."""
-    classes = bench.main.dataset.classes
+    classes = bench.units.dataset.classes
     if classes.positive is None:
         return None
-    truth = bench.main.labels.numpy()[positions] == classes.positive_index
+    truth = bench.labels[positions] == classes.positive_index
     return fit_threshold(bench.recipe.decision, probabilities[:, classes.positive_index], truth)

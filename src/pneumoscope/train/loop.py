@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,13 +32,13 @@ CHECKPOINT_SECONDS = 20.0
 class Task:
     """What a fit learns from.
 
-    take: positions -> inputs `[n, ...]` of the model. labels: int64 `[N]`, class of each position.
+    take: positions -> what the model takes, `[n, ...]` or a tuple. labels: int64 `[N]`, class of each position.
     train, val: positions. frozen: modules that stay in eval mode. seed: of this fit.
     low_precision: run in bf16 autocast (images only; heads on features stay in fp32).
     """
 
     model: nn.Module
-    take: Callable[[np.ndarray], Tensor]
+    take: Callable[[np.ndarray], Any]
     labels: Tensor
     train: np.ndarray
     val: np.ndarray
@@ -101,7 +102,7 @@ def trained_state(model: nn.Module, frozen: tuple[nn.Module, ...]) -> dict[str, 
     return trained | {name: b for name, b in model.named_buffers() if id(b) not in still}
 
 
-def logits_of(model: nn.Module, take: Callable[[np.ndarray], Tensor], positions: np.ndarray, batch: int) -> Tensor:
+def logits_of(model: nn.Module, take: Callable[[np.ndarray], Any], positions: np.ndarray, batch: int) -> Tensor:
     """Logits `[n, outputs]` in eval mode and the precision of the surrounding autocast, as float32."""
     model.eval()
     with torch.inference_mode():
@@ -129,6 +130,14 @@ def losses(logits: Tensor, labels: Tensor, classes: ClassSet) -> Tensor:
         truth = (labels == classes.positive_index).float()
         return nn.functional.binary_cross_entropy_with_logits(logits.float().squeeze(1), truth, reduction="none")
     return nn.functional.cross_entropy(logits.float(), labels, reduction="none")
+
+
+def penalty(model: nn.Module, stage: Stage) -> Tensor | float:
+    """l1 times the sum of the trained weights' absolutes, l2 times that of their squares; biases are free."""
+    if not stage.l1 and not stage.l2:
+        return 0.0
+    weights = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
+    return sum((stage.l1 * w.abs().sum() + stage.l2 * w.square().sum() for w in weights), torch.zeros(()))
 
 
 def bf16_is_fast() -> bool:
@@ -164,7 +173,7 @@ def _epoch(task: Task, optimizer: torch.optim.Optimizer, epoch: int) -> Epoch:
         labels = task.labels[part]
         with autocast(task.low_precision):
             logits = task.model(x)
-        loss = (losses(logits, labels, task.classes) * weights[labels]).mean()
+        loss = (losses(logits, labels, task.classes) * weights[labels]).mean() + penalty(task.model, stage)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()

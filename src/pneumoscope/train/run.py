@@ -88,7 +88,6 @@ def run(
     clock = Clock(out / "environment.json", environment(kept_memory=kept_memory))
     with clock.of("reading"):
         data = {role: prepare(dataset, recipe, prepared, progress) for role, dataset in datasets.items()}
-    split = _split(out, data[MAIN].dataset, recipe)
     bench = Bench(
         recipe=recipe,
         data=data,
@@ -99,6 +98,7 @@ def run(
         progress=progress,
         clock=clock,
     )
+    split = _split(out, bench.units.dataset, recipe)
     answers = answer_folds(bench, split, out)
     evaluation = _evaluate(bench, split, answers, (*warnings, *_noticed(data)), at)
     _write_predictions(out / "predictions.csv", bench, answers)
@@ -184,8 +184,8 @@ def _split(out: Path, dataset: Dataset, recipe: Recipe) -> Split:
 def _evaluate(
     bench: Bench, split: Split, answers: OutOfFold, warnings: tuple[str, ...], at: Sequence[Decision]
 ) -> Evaluation:
-    samples = [bench.main.dataset.samples[i] for i in answers.positions]
-    labels, classes, seed = bench.main.labels.numpy(), bench.main.dataset.classes, bench.recipe.protocol.seed
+    samples = [bench.units.dataset.samples[i] for i in answers.positions]
+    labels, classes, seed = bench.labels, bench.units.dataset.classes, bench.recipe.protocol.seed
     truth, groups, p = labels[answers.positions], [s.group for s in samples], answers.probabilities
     evaluation = metrics.evaluate(p, truth, answers.decisions, groups, classes, seed=seed)
     chosen = [(c.probabilities, labels[c.positions]) for c in answers.chosen]
@@ -200,11 +200,11 @@ def _evaluate(
         studied=thresholds.study(found, p, truth, groups, classes, folds=answers.folds, seed=seed),
         histogram=thresholds.histogram(p, truth, classes),
         protocol=bench.recipe.protocol.name,
-        grouped=bench.main.dataset.grouped,
-        shared_patients=split.shared_groups(bench.main.dataset),
+        grouped=bench.units.dataset.grouped,
+        shared_patients=split.shared_groups(bench.units.dataset),
         split=digest(split),
-        dataset=bench.main.dataset.digest,
-        left_out=bench.main.dataset.left_out,
+        dataset=bench.units.dataset.digest,
+        left_out=bench.units.dataset.left_out,
         reported=bench.recipe.comparable,
         warnings=(*evaluation.warnings, *warnings, *lacking, *_chosen_on_test(bench.recipe)),
     )
@@ -233,9 +233,9 @@ def _before(bench: Bench) -> tuple[Before, ...]:
 
 
 def _by_fold(bench: Bench, answers: OutOfFold) -> tuple[Mapping[str, float], ...]:
-    truth = bench.main.labels.numpy()[answers.positions]
+    truth = bench.labels[answers.positions]
     parts = [answers.folds == k for k in np.unique(answers.folds)]
-    classes = bench.main.dataset.classes
+    classes = bench.units.dataset.classes
     return tuple(metrics.plain(answers.decisions[part], truth[part], classes) for part in parts)
 
 
@@ -247,13 +247,13 @@ def _chosen_on_test(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _write_predictions(path: Path, bench: Bench, answers: OutOfFold) -> None:
-    names = bench.main.dataset.classes.names
+    names = bench.units.dataset.classes.names
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "patient", "fold", "label", "prediction", *(f"p_{name}" for name in names)])
     rows = zip(answers.positions, answers.folds, answers.probabilities, answers.decisions, strict=True)
     for position, fold, p, k in sorted(rows, key=lambda row: int(row[0])):
-        sample = bench.main.dataset.samples[position]
+        sample = bench.units.dataset.samples[position]
         writer.writerow([sample.file, sample.group, fold, sample.label, names[k], *(f"{v:.6f}" for v in p)])
     write_text(path, text.getvalue())
 
@@ -262,18 +262,18 @@ def _final(
     bench: Bench, answers: OutOfFold, evaluation: Evaluation, out: Path, card: Callable[[Facts], str], *, fold: int
 ) -> None:
     """Fit on all data, with a part of it choosing the weights, and export. fold: number of the fit, for its seed."""
-    parting = final_split(bench.main.dataset, bench.recipe.protocol)
+    parting = final_split(bench.units.dataset, bench.recipe.protocol)
     split = Split(
         unit=bench.recipe.protocol.unit,
         folds=(parting,),
-        dataset=bench.main.dataset.digest,
+        dataset=bench.units.dataset.digest,
         seed=bench.recipe.protocol.seed,
     )
-    train, val = split.part(bench.main.dataset, 0, "train"), split.part(bench.main.dataset, 0, "val")
+    train, val = split.part(bench.units.dataset, 0, "train"), split.part(bench.units.dataset, 0, "val")
     (out / "final").mkdir(exist_ok=True)
     net, used = fit_stages(bench, train, val or train, out / "final", fold=fold, what="final fit")
     rng = np.random.default_rng(0)
-    checked = rng.permutation(len(bench.main.dataset))[:CHECKED_IMAGES]
+    checked = rng.permutation(len(bench.units.dataset))[:CHECKED_IMAGES]
     bench.progress("exporting", 0, 1)
     with bench.clock.of("exporting"):
         write_bundle(

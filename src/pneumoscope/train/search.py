@@ -313,8 +313,8 @@ def _measure(hunt: Hunt, trial: Open, recipe: Recipe, folder: Path) -> float:
     scores: list[float] = []
 
     def after(k: int, answers: OutOfFold) -> None:
-        truth = bench.main.labels.numpy()[answers.positions]
-        scores.append(metrics.plain(answers.decisions, truth, bench.main.dataset.classes)["balanced_accuracy"])
+        truth = bench.labels[answers.positions]
+        scores.append(metrics.plain(answers.decisions, truth, bench.units.dataset.classes)["balanced_accuracy"])
         trial.set_user_attr("folds", scores)
         trial.report(statistics.fmean(scores), k)
         if len(scores) < INNER and trial.should_prune():

@@ -1,4 +1,4 @@
-"""A recipe's stages, fitted one after the other on one fold."""
+"""A recipe's stages of images and slices, fitted one after the other on one fold."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from pneumoscope.nets.weights import WeightsUsed
 from pneumoscope.prep import pipeline
 from pneumoscope.train import loop
 from pneumoscope.train.bench import Bench
-from pneumoscope.train.checkpoint import load_tensors, save_tensors
+from pneumoscope.train.checkpoint import Progression, load_tensors, save_tensors
 from pneumoscope.train.learner import learner_of
+from pneumoscope.train.lessons import lesson
 
 
 def fit_stages(
     bench: Bench, train: list[int], val: list[int], folder: Path, *, fold: int, what: str
 ) -> tuple[Net, WeightsUsed | None]:
-    """Fit every stage on one fold, skipping those whose weights are there; returns the last one's network.
+    """Fit every stage of images or slices on one fold, skipping those whose weights are there; the last one's network.
 
-    train, val: positions in the main role; a stage of another role learns from all of that role, once for all folds.
+    train, val: positions of images in the main role; a stage of another role learns from all of that role, once for all
+    folds.
 
     Raises:
-        RecipeError: a stage that single images cannot train.
+        RecipeError: a recipe without such a stage.
+        DataError: nothing that a stage of slices could learn from.
     """
     net: Net | None = None
     used = None
-    for stage in bench.recipe.stages:
-        if stage.level not in ("image", "slice"):
-            raise RecipeError(f"stages.{stage.name}.level: expected 'image' or 'slice', found '{stage.level}'.")
+    for stage in of_images(bench.recipe):
         net, used = _start(bench, stage, folder)
         frozen = choose_trainable(net, stage)
         done = bench.folder(stage, folder) / f"{stage.name}.safetensors"
@@ -48,13 +49,18 @@ def fit_stages(
             _fit(bench, net, stage, frozen, *positions, done, fold=0, what=f"{stage.name}, once for all folds")
         loop.overlay(net, load_tensors(done)[0])
     if net is None:
-        raise RecipeError(f"{bench.recipe.name}: expected at least one stage, found none.")
+        raise RecipeError(f"{bench.recipe.name}.stages: expected one of level 'image' or 'slice', found none.")
     return net.eval(), used
 
 
+def of_images(recipe: Recipe) -> list[Stage]:
+    """The stages whose networks see images, one by one."""
+    return [stage for stage in recipe.stages if stage.level in ("image", "slice")]
+
+
 def fitted(bench: Bench, folder: Path) -> Net:
-    """The last stage's network of a fold that was fitted, in eval mode."""
-    stage = bench.recipe.stages[-1]
+    """The last network of images of a fold that was fitted, in eval mode."""
+    stage = of_images(bench.recipe)[-1]
     net, _ = _start(bench, stage, folder)
     loop.overlay(net, load_tensors(bench.folder(stage, folder) / f"{stage.name}.safetensors")[0])
     return net.eval()
@@ -68,7 +74,7 @@ def pretrained(recipe: Recipe, weights_dir: Path | None) -> dict[str, str]:
         UsageError, RecipeError: a network that does not exist or does not fit the recipe.
     """
     found = {}
-    for stage in recipe.stages:
+    for stage in of_images(recipe):
         if not stage.init.startswith("stage:"):
             _, used = build(
                 stage,
@@ -83,8 +89,8 @@ def pretrained(recipe: Recipe, weights_dir: Path | None) -> dict[str, str]:
 
 
 def predict(bench: Bench, net: Net, positions: list[int]) -> np.ndarray:
-    """Probabilities `[n, K]` of the main role's samples at `positions`, in fp32."""
-    stage = bench.recipe.stages[-1]
+    """Probabilities `[n, K]` of the main role's images at `positions`, in fp32."""
+    stage = of_images(bench.recipe)[-1]
     at = np.asarray(positions, dtype=np.int64)
     learner = learner_of(bench, net, stage)
     logits = loop.logits_of(learner.model, learner.take, at, stage.batch)
@@ -106,19 +112,23 @@ def _fit(
     """Fit one stage and write its weights to `done`."""
     learner = learner_of(bench, net, stage)
     data = bench.data[stage.role]
+    taught = lesson(net, stage, data, train, val)
     done.parent.mkdir(parents=True, exist_ok=True)
     task = loop.Task(
         model=learner.model,
         take=learner.take,
-        labels=data.labels,
-        train=np.asarray(train, dtype=np.int64),
-        val=np.asarray(val, dtype=np.int64),
+        labels=taught.labels,
+        train=taught.train,
+        val=taught.val,
         stage=stage,
         classes=data.dataset.classes,
         frozen=() if learner.model is net.head else tuple(frozen),
         seed=_seed(stage, fold),
         low_precision=learner.model is net and loop.bf16_is_fast(),
     )
+    if not len(taught.train):  # no slice is called infected: the network stays as it is
+        save_tensors(done, {}, Progression())
+        return
     checkpoint = done.with_suffix(".checkpoint")
     with bench.clock.of("fitting"):
         best, history = loop.fit(task, checkpoint, bench.progress, what)
