@@ -120,6 +120,7 @@ class Evaluation:
     sizes: class -> sizes of its images as they were read.
     parts: what the images are told apart by ("modality", "data set") -> its value -> figures of those images; empty
         where there is one value.
+    levels: what each level of a method of patients answers by itself, in the order of the paper; empty for others.
     studied: what other thresholds would decide; empty where no class is positive.
     histogram: class -> how many of its images had a probability of the positive class in each of `HISTOGRAM` equal
         parts of 0..1.
@@ -140,6 +141,7 @@ class Evaluation:
     folds: tuple[Mapping[str, Undefinable], ...] = ()
     sizes: Mapping[str, Sizes] = field(default_factory=dict)
     parts: Mapping[str, Mapping[str, Part]] = field(default_factory=dict)
+    levels: Mapping[str, Part] = field(default_factory=dict)
     studied: tuple[Threshold, ...] = ()
     histogram: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     protocol: str | None = None

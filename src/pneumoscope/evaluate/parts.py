@@ -44,11 +44,11 @@ def by_part(
         for name in (name for name in orders[by] if name in values):
             at = np.flatnonzero(np.array(values) == name)
             groups = [samples[int(i)].group for i in at]
-            found[by][name] = _part(probabilities[at], labels[at], decisions[at], groups, classes, seed)
+            found[by][name] = part_of(probabilities[at], labels[at], decisions[at], groups, classes, seed)
     return found
 
 
-def _part(
+def part_of(
     probabilities: np.ndarray,
     labels: np.ndarray,
     decisions: np.ndarray,
@@ -56,6 +56,7 @@ def _part(
     classes: ClassSet,
     seed: int,
 ) -> Part:
+    """Figures of some images; arguments as of `metrics.evaluate`."""
     whole = evaluate(probabilities, labels, decisions, groups, classes, seed=seed)
     return Part(
         counts={name: int((labels == k).sum()) for k, name in enumerate(classes.names)},

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from pneumoscope.evaluate.decide import decide, fit_threshold
 from pneumoscope.nets.build import Net
 from pneumoscope.nets.weights import WeightsUsed
 from pneumoscope.train.bench import Bench
+from pneumoscope.train.levels import answer_levels
 from pneumoscope.train.patients import Patients, fit_patients, of_patients, predict_patients
 from pneumoscope.train.stages import fit_stages, predict
 
@@ -33,7 +34,7 @@ class OutOfFold:
     """Answers for samples by networks that did not learn from them.
 
     positions: of the samples, `[n]`. folds: of each, `[n]`. probabilities: `[n, K]`. decisions: integers `[n]`.
-    thresholds: of each fold, none for argmax. chosen: of each fold.
+    thresholds: of each fold, none for argmax. chosen: of each fold. levels: of each fold, see `levels.answer_levels`.
     """
 
     positions: np.ndarray
@@ -42,6 +43,7 @@ class OutOfFold:
     decisions: np.ndarray
     thresholds: tuple[float, ...]
     chosen: tuple[Chosen, ...]
+    levels: tuple[dict[str, Any], ...] = ()
 
 
 def answer_folds(
@@ -67,6 +69,7 @@ def answer_folds(
         decisions=np.concatenate([p.decisions for p in parts]),
         thresholds=tuple(t for p in parts for t in p.thresholds),
         chosen=tuple(c for p in parts for c in p.chosen),
+        levels=tuple(level for p in parts for level in p.levels),
     )
 
 
@@ -94,6 +97,7 @@ def _read(bench: Bench, split: Split, k: int, folder: Path) -> OutOfFold:
                 probabilities=np.asarray(found["validation"], dtype=np.float64),
             ),
         ),
+        levels=(found["levels"],) if found.get("levels") else (),
     )
 
 
@@ -106,12 +110,14 @@ def _fold(bench: Bench, split: Split, k: int, folder: Path) -> dict[str, object]
     train, test = split.part(bench.units.dataset, k, "train"), split.part(bench.units.dataset, k, "test")
     val = choosing(split, bench.units.dataset, k)
     folder.mkdir(parents=True, exist_ok=True)
-    answer = fit_fold(bench, train, val, folder, fold=k, what=f"fold {k + 1} of {len(split.folds)}").answer
-    on_val = answer(val)
+    fitted = fit_fold(bench, train, val, folder, fold=k, what=f"fold {k + 1} of {len(split.folds)}")
+    on_val = fitted.answer(val)
+    patients = fitted.patients
     return {
         "threshold": fitted_threshold(bench, np.asarray(val, dtype=np.int64), on_val),
-        "probabilities": answer(test).tolist(),
+        "probabilities": fitted.answer(test).tolist(),
         "validation": on_val.tolist(),
+        "levels": {} if patients is None else answer_levels(bench, fitted.net, patients, test),
     }
 
 

@@ -28,6 +28,7 @@ from pneumoscope.errors import DataError, IntegrityError, UsageError
 from pneumoscope.evaluate import metrics, thresholds
 from pneumoscope.evaluate.parts import by_part
 from pneumoscope.evaluate.split import final_split, make_split, role_split
+from pneumoscope.train import levels
 from pneumoscope.train.bench import Bench
 from pneumoscope.train.checkpoint import Progression, load_tensors
 from pneumoscope.train.data import Prepared, prepare
@@ -197,6 +198,7 @@ def _evaluate(
         folds=_by_fold(bench, answers),
         sizes=bench.main.sizes(),
         parts=by_part(samples, p, truth, answers.decisions, classes, seed=seed),
+        levels=levels.figures(bench, answers.levels),
         studied=thresholds.study(found, p, truth, groups, classes, folds=answers.folds, seed=seed),
         histogram=thresholds.histogram(p, truth, classes),
         protocol=bench.recipe.protocol.name,
