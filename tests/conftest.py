@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-pytest_plugins = ["fixtures_trained"]  # made with our own package, after the home folder is empty
+pytest_plugins = ["fixtures_trained", "fixtures_study"]  # made with our own package, after the home folder is empty
 
 REPO = Path(__file__).resolve().parents[1]
 SHARED = REPO.parent / "shared" / "data"

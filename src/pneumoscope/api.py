@@ -15,7 +15,7 @@ from pneumoscope import bundle as bundles
 from pneumoscope.core.files import new_folder, write_bytes, write_json, write_text
 from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.resolve import resolve_all
-from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
+from pneumoscope.core.result import Evaluation, Explanation, Gallery, Picture, Prediction
 from pneumoscope.errors import InputError, LeakError, UsageError
 from pneumoscope.evaluate.thresholds import read_rules
 from pneumoscope.recipes import find
@@ -23,6 +23,7 @@ from pneumoscope.running import needs_training_extra, run_one, write_report
 
 if TYPE_CHECKING:
     from pneumoscope.bundle import Bundle
+    from pneumoscope.core.image import Image2D
     from pneumoscope.core.study import Study
     from pneumoscope.runtime.engine import PrecisionName
     from pneumoscope.runtime.screen import Screened
@@ -52,7 +53,8 @@ def predict(
 ) -> list[Prediction]:
     """Screen every study under the paths; one bad path never stops the others.
 
-    out: a new folder for predictions.json and report.html; with `explain` also an overlay and a map of every image.
+    out: a new folder for predictions.json and report.html; with `explain` also an overlay and a map of every image,
+        and of every slice that matters (numbered from 1 at the feet).
     say: told of each file in a folder or archive that is no image and was passed over.
 
     Raises:
@@ -104,19 +106,26 @@ def _write_predictions(
 
 def _write_maps(result: Screened, number: int, folder: Path, out: Path) -> dict[str, str]:
     """The overlay for people and the map in the source's pixels (16-bit PNG), named by number, not by patient."""
-    from pneumoscope.report import figures
-
-    if result.image is None or result.explanation is None:
-        return {}
     written = {}
-    for kind, data in (
-        ("overlay", figures.overlay_png(result.image, result.explanation)),
-        ("map", figures.map_png(result.explanation)),
-    ):
-        name = f"maps/{number:04d}-{kind}.png"
+    for kind, data in _maps_of(result).items():
+        name = f"maps/{number:04d}-{kind.replace('/', '-')}.png"
         write_bytes(folder / name, data)
         written[kind] = str(out / name)
     return written
+
+
+def _maps_of(result: Screened) -> dict[str, bytes]:
+    """Kind -> PNG: of an image `overlay` and `map`, of each slice that matters `slice-0013/overlay` and so on."""
+    from pneumoscope.report import figures
+
+    shown = [(f"slice-{s.number + 1:04d}/", s.image, s.explanation) for s in result.shown]
+    if result.image is not None and result.explanation is not None:
+        shown.append(("", result.image, result.explanation))
+    found = {}
+    for of, image, explanation in shown:
+        found[f"{of}overlay"] = figures.overlay_png(image, explanation)
+        found[f"{of}map"] = figures.map_png(explanation)
+    return found
 
 
 def explain(
@@ -129,7 +138,7 @@ def explain(
     features: bool = False,
     series_uid: str | None = None,
 ) -> Prediction:
-    """Where the network looked in one image: report.html, overlay and map in the pixels of the source.
+    """Where the network looked in one image, or in the slices of one study that matter: report.html, overlays, maps.
 
     layer: None for the one that the graph explains without torch; any other needs the extra [train].
     target: the class asked about; None for the one decided for.
@@ -162,29 +171,40 @@ def explain(
 
 
 def _at_layer(bundle: Bundle, result: Screened, layer: str) -> Screened:
+    """The same with maps of another layer, in the image or in each slice that matters."""
+    needs_training_extra("explaining an inner layer")
+    if result.image is not None and result.explanation is not None:
+        (explanation,) = _layer_maps(bundle, [result.image], layer, result.explanation.target)
+        return dataclasses.replace(result, explanation=explanation)
+    if not result.shown:
+        return result
+    images, target = [s.image for s in result.shown], result.shown[0].explanation.target
+    maps = zip(result.shown, _layer_maps(bundle, images, layer, target), strict=True)
+    return dataclasses.replace(result, shown=tuple(dataclasses.replace(s, explanation=e) for s, e in maps))
+
+
+def _layer_maps(bundle: Bundle, images: Sequence[Image2D], layer: str, target: str) -> list[Explanation]:
+    import numpy as np
+
+    from pneumoscope.explain.rebuild import layer_cams
     from pneumoscope.prep import pipeline
     from pneumoscope.runtime import screen
 
-    needs_training_extra("explaining an inner layer")
-    from pneumoscope.explain.rebuild import layer_cam
-
-    if result.image is None or result.explanation is None:
-        return result
-    prepared = pipeline.run(result.image, bundle.facts.recipe.prep)
-    target = result.explanation.target
-    cam = layer_cam(bundle, prepared.pixels, layer=layer, target=target)
-    return dataclasses.replace(result, explanation=screen.explain(cam, prepared, layer=layer, target=target))
+    prepared = [pipeline.run(image, bundle.facts.recipe.prep) for image in images]
+    cams = layer_cams(bundle, np.stack([p.pixels for p in prepared]), layer=layer, target=target)
+    return [screen.explain(cam, p, layer=layer, target=target) for cam, p in zip(cams, prepared, strict=True)]
 
 
 def _inside(bundle: Bundle, result: Screened, layer: str | None) -> dict[str, Picture]:
-    """Layer -> the grid of what it answers."""
+    """Layer -> the grid of what it answers, to the image or to the slice that matters most."""
     from pneumoscope.explain.rebuild import layer_maps
     from pneumoscope.nets import maps
     from pneumoscope.prep import pipeline
 
-    if result.image is None:
+    image = result.shown[0].image if result.shown else result.image
+    if image is None:
         return {}
-    prepared = pipeline.run(result.image, bundle.facts.recipe.prep)
+    prepared = pipeline.run(image, bundle.facts.recipe.prep)
     found = layer_maps(bundle, prepared.pixels, layer=layer)
     return {name: maps.picture(name, values) for name, values in found.items()}
 

@@ -1,8 +1,9 @@
 """A bundle: a trained method as data, never code.
 
 A folder, or a zip of it: `bundle.json` (all facts, and the SHA-256 of every other file), `graph.onnx`,
-`weights.safetensors`, `README.md` (the model card) and `check/` (a tiny input and its expected output). The bundle's
-id is the digest of bundle.json without the id, so one flipped byte anywhere is found.
+`weights.safetensors`, `README.md` (the model card) and `check/` (a tiny input and its expected output); of a method
+with networks of studies also `graph_study.onnx` and `weights_study.safetensors`. The bundle's id is the digest of
+bundle.json without the id, so one flipped byte anywhere is found.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ FORMAT = 2
 FACTS = "bundle.json"
 GRAPH = "graph.onnx"
 WEIGHTS = "weights.safetensors"
+STUDY_GRAPH = "graph_study.onnx"
+STUDY_WEIGHTS = "weights_study.safetensors"
 SEEN = "seen.txt"  # the first 16 hex digits of the SHA-256 of every file that anything of it was trained on
 CARD = "README.md"
 CHECK_INPUT = "check/input.png"
@@ -56,7 +59,7 @@ class DataCard:
 class Precision:
     """How far a precision's probabilities are from torch's in fp32, on `n_images` images of the training data.
 
-    changed: decisions that differ. validated: the bundle may be run in it.
+    changed: decisions that differ, for studies where studies are judged. validated: the bundle may be run in it.
     """
 
     validated: bool

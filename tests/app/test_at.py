@@ -39,7 +39,7 @@ def test_another_threshold_is_studied_without_training(
     def refuse(*args: object, **kw: object) -> None:
         raise AssertionError("expected no training")
 
-    for name in ("folds.fit_stages", "run.fit_stages", "run.write_bundle", "loop.fit"):
+    for name in ("folds.fit_stages", "run.write_bundle", "loop.fit"):
         monkeypatch.setattr(f"pneumoscope.train.{name}", refuse)
     made = {p: p.stat().st_mtime_ns for p in tiny_run.rglob("*") if p.suffix in (".safetensors", ".onnx")}
     recipe, before = (tiny_run / "recipe.json").read_text(), studied(tiny_run)

@@ -17,7 +17,7 @@ from pneumoscope.nets.build import Net, ScreeningNet, probabilities, score_seeds
 from pneumoscope.nets.cnn import SimpleCnn
 from pneumoscope.nets.head import MlpHead
 from pneumoscope.runtime import engine
-from pneumoscope.train import export
+from pneumoscope.train import graphs
 
 TWO = ClassSet(names=("non-covid", "covid"), positive="covid")
 TURNED = ClassSet(names=("covid", "non-covid"), positive="covid")
@@ -139,8 +139,8 @@ def test_the_graph_answers_as_torch_where_a_hidden_weight_is_square(pooling: str
     head = Head(pooling=pooling, hidden=(16, 16, 16), activation="leaky_relu", batch_norm=True)  # type: ignore[arg-type]
     net = settled(head, grid=(9, 9), classes=THREE, outputs=3)
     images = np.random.default_rng(0).random((4, 9, 9), dtype=np.float32)
-    expected, expected_maps = export.torch_answers(net, images)
-    got, maps = engine.Engine(export.to_onnx(net, (9, 9)), precision="fp32").run(images)
+    expected, expected_maps = graphs.torch_answers(net, images)
+    got, maps = engine.Engine(graphs.to_onnx(net, (9, 9)), precision="fp32").run(images)
     np.testing.assert_allclose(got, expected, atol=1e-5)
     assert float(expected_maps.max()) > 0
     np.testing.assert_allclose(maps, expected_maps, atol=1e-4 * float(expected_maps.max()))

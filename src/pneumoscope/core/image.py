@@ -117,14 +117,17 @@ class Volume:
 
     def images(self) -> Iterator[Image2D]:
         """Its slices, from the feet to the head, as images of their own."""
-        for pixels, name in zip(self.voxels, self.slices, strict=True):
-            geometry = dataclasses.replace(self.geometry, spacing_mm=self.geometry.spacing_mm[1:], origin_mm=None)
-            yield Image2D(
-                pixels=pixels.astype(np.float32),
-                unit="HU",
-                modality="ct",
-                view="axial",
-                geometry=geometry,
-                source=name,
-                steps=self.steps,
-            )
+        return (self.image(number) for number in range(len(self.voxels)))
+
+    def image(self, number: int) -> Image2D:
+        """One slice, counted from the feet, as an image of its own."""
+        geometry = dataclasses.replace(self.geometry, spacing_mm=self.geometry.spacing_mm[1:], origin_mm=None)
+        return Image2D(
+            pixels=self.voxels[number].astype(np.float32),
+            unit="HU",
+            modality="ct",
+            view="axial",
+            geometry=geometry,
+            source=self.slices[number],
+            steps=self.steps,
+        )

@@ -235,6 +235,8 @@ class Reported:
 class Recipe:
     """A method, complete: see the design, "Core types".
 
+    slices_between: slices of series that are interpolated in each gap between two that are both infected or both not,
+        for stages of slices to learn from; nothing is judged by them.
     roles: data that training asks for; "main" is what is evaluated.
     variants: name -> dotted field -> value, what differs from the recipe as written; `variant` is the one in place.
     search: dotted field -> the values that a search tries, as the paper did.
@@ -251,6 +253,7 @@ class Recipe:
     protocols: tuple[Protocol, ...]
     decision: Decision
     sources: Mapping[str, str]
+    slices_between: int = 0
     roles: tuple[Role, ...] = (Role(name=MAIN),)
     variants: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     variant: str | None = None
@@ -264,6 +267,7 @@ class Recipe:
             if not names or len(set(names)) != len(names):
                 raise RecipeError(f"{self.name}.{kind}: expected different names, at least one, found {names}.")
         _check_decision(self.decision)
+        _need(0 <= self.slices_between <= 16, "slices_between", "0 to 16 slices", self.slices_between)
         self._check_roles()
         before: set[str] = set()
         for stage in self.stages:
@@ -318,6 +322,11 @@ class Recipe:
         return any(stage.level in ("slice", "patient", "ensemble") for stage in self.stages)
 
     @property
+    def members(self) -> tuple[Stage, ...]:
+        """The stages whose networks judge a study each; none where images or slices are judged."""
+        return tuple(stage for stage in self.stages if stage.level == "patient")
+
+    @property
     def digest(self) -> str:
         """Digest of what training depends on: the method, not how it is cited."""
         data = to_json(self)
@@ -347,7 +356,7 @@ class Recipe:
         return from_json(cls, data)
 
 
-METHOD_FIELDS = ("modalities", "classes", "prep", "stages", "protocols", "decision", "roles")
+METHOD_FIELDS = ("modalities", "classes", "prep", "slices_between", "stages", "protocols", "decision", "roles")
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -15,6 +15,33 @@ HISTOGRAM = 20  # parts of 0..1 that predictions are counted in
 
 
 @dataclass(frozen=True, kw_only=True)
+class Series:
+    """The CT series that a prediction is about.
+
+    rule: why this one and no other. shape: `(slices, H, W)`. spacing_mm: from slice to slice, row to row, column to
+    column.
+    """
+
+    rule: str
+    shape: tuple[int, int, int]
+    spacing_mm: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceAnswer:
+    """What the slice network says of one slice of a study.
+
+    source: where the slice came from. position_mm: how far above the lowest slice it lies, None where that is unknown.
+    probabilities: class -> 0..1. matters: it is among the slices that are the most like the prediction's `focus`.
+    """
+
+    source: str
+    position_mm: float | None
+    probabilities: Mapping[str, float]
+    matters: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """The answer for one path, accepted or refused; its JSON is what `predict --json` prints.
 
@@ -22,6 +49,10 @@ class Prediction:
         model was not trained on. decision: the class decided for. threshold: on the positive class's
         probability, None for argmax. reasons: why it was refused. outputs: kind -> file written.
     precision: what the graph ran in ("fp32", "bf16").
+    Of a study that is judged slice by slice also: series: which one. slices: from the feet to the head. members:
+    classifier of studies -> class -> 0..1. combined: how the study's answer came about, the name of the network whose
+    answer it is, or "mean of slices". focus: the class that the slices that matter are the most like: the one decided
+    for, or, where that is the normal one, the one that speaks most against it.
     """
 
     path: str
@@ -35,6 +66,11 @@ class Prediction:
     precision: str = "fp32"
     seconds: float = 0.0
     outputs: Mapping[str, str] = field(default_factory=dict)
+    series: Series | None = None
+    slices: tuple[SliceAnswer, ...] = ()
+    members: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    combined: str | None = None
+    focus: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

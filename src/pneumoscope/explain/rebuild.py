@@ -21,13 +21,14 @@ from pneumoscope.prep import pipeline
 
 
 def rebuild(bundle: Bundle) -> Net:
-    """The bundle's network with its weights, in eval mode.
+    """The bundle's network of images, or of slices, with its weights, in eval mode.
 
     Raises:
         IntegrityError: weights that do not fit the recipe's network.
     """
     facts = bundle.facts
-    stage = dataclasses.replace(facts.recipe.stages[-1], init="random")
+    of_images = [stage for stage in facts.recipe.stages if stage.level in ("image", "slice")]
+    stage = dataclasses.replace(of_images[-1], init="random")
     net, _ = build(stage, facts.recipe.classes, input_size=pipeline.input_size(facts.recipe), weights_dir=None, seed=0)
     if facts.pretrained is not None and facts.pretrained.bn_eps is not None:
         for module in net.backbone.modules():
@@ -44,7 +45,12 @@ def rebuild(bundle: Bundle) -> Net:
 
 
 def layer_cam(bundle: Bundle, pixels: np.ndarray, *, layer: str, target: str) -> np.ndarray:
-    """Grad-CAM grid `[h, w]` of a prepared image `[H, W]` at any layer of the backbone, for the class `target`.
+    """Grad-CAM grid `[h, w]` of one prepared image `[H, W]`: see `layer_cams`."""
+    return np.asarray(layer_cams(bundle, pixels[np.newaxis], layer=layer, target=target)[0])
+
+
+def layer_cams(bundle: Bundle, images: np.ndarray, *, layer: str, target: str) -> np.ndarray:
+    """Grad-CAM grids `[n, h, w]` of prepared images `[n, H, W]` at any layer of the backbone, for the class `target`.
 
     Raises:
         UsageError: no such layer.
@@ -56,8 +62,8 @@ def layer_cam(bundle: Bundle, pixels: np.ndarray, *, layer: str, target: str) ->
     def score(logits: Tensor) -> Tensor:
         return logits @ seeds
 
-    x = torch.from_numpy(np.ascontiguousarray(pixels))[None, None]
-    return np.asarray(grad_cam(net, x, f"backbone.{layer}", score)[0])
+    x = torch.from_numpy(np.ascontiguousarray(images)).unsqueeze(1)
+    return grad_cam(net, x, f"backbone.{layer}", score)
 
 
 def layer_maps(bundle: Bundle, pixels: np.ndarray, *, layer: str | None) -> dict[str, np.ndarray]:

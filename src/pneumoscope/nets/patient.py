@@ -16,6 +16,7 @@ from pneumoscope.core.recipe import Head, Stage
 from pneumoscope.core.registry import Registry
 from pneumoscope.errors import RecipeError
 from pneumoscope.nets.head import MlpHead
+from pneumoscope.nets.lstm import BothWays
 
 UNITS = 512  # of the LSTM, each way (section III-C2)
 
@@ -60,17 +61,12 @@ class MaxPool(nn.Module):
 
 @PATIENT.register("bilstm")
 class BiLstm(nn.Module):
-    """An LSTM over the slices, from both ends, the mean of its outputs, then the head: 1024 hidden units in the paper.
-
-    Begun as Keras does, which the paper used: Glorot's uniform weights, orthogonal recurrent ones, forget gates with a
-    bias of 1. Keras's gates have one bias where torch's have two that are added: the second stays 0 and is not trained.
-    """
+    """The mean of what an LSTM over the slices from both ends gives, then the head: 1024 hidden units in the paper."""
 
     def __init__(self, head: Head, *, inputs: int, outputs: int, units: int = UNITS) -> None:
         super().__init__()
-        self.lstm = nn.LSTM(inputs, units, batch_first=True, bidirectional=True)
+        self.lstm = BothWays(inputs, units)
         self.head = _behind(head, 2 * units, outputs)
-        _begin_as_keras(self.lstm)
 
     def forward(self, slices: Tensor, lengths: Tensor | None = None) -> Tensor:
         """Logits `[N, K]` of slice features `[N, S, F]` in their order along the body; lengths as of `MaxPool`."""
@@ -79,11 +75,10 @@ class BiLstm(nn.Module):
     def pooled(self, slices: Tensor, lengths: Tensor | None = None) -> Tensor:
         """One vector a patient, `[N, 2 units]`; arguments as of `forward`."""
         if lengths is None:
-            outputs: Tensor = self.lstm(slices)[0]
-            return outputs.mean(dim=1)
+            return torch.as_tensor(self.lstm(slices)).mean(dim=1)
         _check(slices, lengths)
         packed = rnn.pack_padded_sequence(slices, lengths.cpu(), batch_first=True, enforce_sorted=False)
-        outputs, _ = rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)  # padded with 0
+        outputs, _ = rnn.pad_packed_sequence(self.lstm.packed(packed), batch_first=True)  # padded with 0
         return outputs.sum(dim=1) / lengths.unsqueeze(1)
 
 
@@ -133,18 +128,3 @@ def _check(slices: Tensor, lengths: Tensor) -> None:
             f"lengths: expected {slices.shape[0]} numbers of slices from 1 to {slices.shape[1]}, found "
             f"{list(lengths.shape)} from {int(lengths.min())} to {int(lengths.max())}."
         )
-
-
-def _begin_as_keras(lstm: nn.LSTM) -> None:
-    for name, parameter in lstm.named_parameters():
-        if name.startswith("weight_ih"):
-            nn.init.xavier_uniform_(parameter)
-        elif name.startswith("weight_hh"):
-            nn.init.orthogonal_(parameter)
-        else:
-            nn.init.zeros_(parameter)
-            if name.startswith("bias_hh"):
-                parameter.requires_grad_(False)
-            else:
-                units = lstm.hidden_size
-                nn.init.ones_(parameter[units : 2 * units])  # torch's order of gates: input, forget, cell, output

@@ -7,8 +7,6 @@ COVIDNet-CT's public code: 5 x 5 pixels, and Otsu's threshold of the smoothed pi
 
 from __future__ import annotations
 
-import dataclasses
-
 import cv2
 import numpy as np
 
@@ -23,14 +21,12 @@ CROPPED = 0.5
 # more: 4 in a square corner, 8 as a strip; a lung that the edge cut open has less
 OPEN = 2.0
 
-NOTHING_FOUND = "No body stands out from what is around it, so that the whole slice is kept."
-
 
 def body(image: Image2D, *, kernel: int = 5) -> Image2D:
     """The image with 0 outside the body; what lies inside, air too, is as it was.
 
-    kernel: side of the Gaussian in pixels, odd; its spread is OpenCV's for that side. An image in which nothing stands
-    out is kept whole, with a warning.
+    kernel: side of the Gaussian in pixels, odd; its spread is OpenCV's for that side. The step's record says which
+    share of the image was kept.
 
     A picture cropped so tightly that its edge cuts the chest wall would lose its lungs: a contour around the rest goes
     along their inside. Where most of the edge is lit, dark regions that are wider inside than at the edge are taken to
@@ -45,10 +41,7 @@ def body(image: Image2D, *, kernel: int = 5) -> Image2D:
         raise RecipeError("prep.body: expected an image in 0..1, found HU. Put the step range or window before it.")
     lit = _lit(image.pixels, kernel)
     mask = _largest(lit if _edge(lit).mean() < CROPPED else _closed(lit))
-    kept = float(mask.mean()) or 1.0
-    step = AppliedStep(name="body", args={"kernel": kernel, "kept": round(kept, 4)})
-    if not mask.any():
-        return dataclasses.replace(image.after(image.pixels, step), warnings=(*image.warnings, NOTHING_FOUND))
+    step = AppliedStep(name="body", args={"kernel": kernel, "kept": round(float(mask.mean()), 4)})
     return image.after(image.pixels * mask, step)
 
 

@@ -74,9 +74,18 @@ def overlay_png(image: Image2D, explanation: Explanation | None) -> bytes:
     """
     if explanation is None:
         return _encoded(".png", np.repeat(grey(image)[..., np.newaxis], 3, axis=2))
+    return _encoded(".png", _overlaid(image, _fitting(explanation, image), LONG_SIDE))
+
+
+def overlay_jpeg(image: Image2D, explanation: Explanation, *, long_side: int = LONG_SIDE) -> bytes:
+    """Image and map together as a JPEG, for a report that must stay small; raises as `overlay_png`."""
+    return _encoded(".jpg", _overlaid(image, _fitting(explanation, image), long_side))
+
+
+def _fitting(explanation: Explanation, image: Image2D) -> np.ndarray:
     if explanation.map.shape != image.shape:
         raise ValueError(f"map: expected the image's shape {image.shape}, found {explanation.map.shape}.")
-    return _encoded(".png", _overlaid(image, explanation.map, LONG_SIDE))
+    return explanation.map
 
 
 def picture_png(picture: Picture) -> bytes:

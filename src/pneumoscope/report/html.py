@@ -18,7 +18,8 @@ from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
 from pneumoscope.io.description import Findings
-from pneumoscope.report import charts, figures, matrix, tables, thresholds, words
+from pneumoscope.report import charts, figures, matrix, series, tables, thresholds, words
+from pneumoscope.report.uri import data_uri
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -52,7 +53,7 @@ def screening_report(
         tally=_tally([s["p"] for s in studies], classes),
         galleries=[_gallery(gallery) for gallery in galleries],
         layer=next((s["layer"] for s in studies if s["layer"]), facts.explains),
-        scale=_uri("image/png", figures.scale_png()),
+        scale=data_uri("image/png", figures.scale_png()),
         opacity=round(100 * figures.OPACITY),
         facts=facts,
         threshold=facts.threshold,
@@ -83,7 +84,7 @@ def evaluation_report(
         recipe=recipe,
         panels=[_panel(e, recipe, shown) for e, shown in pairs],
         told_apart=list(dict.fromkeys(by for e in evaluations for by in e.parts)),
-        scale=_uri("image/png", figures.scale_png()),
+        scale=data_uri("image/png", figures.scale_png()),
         metrics=tables.metric_rows(evaluations),
         paper=tables.paper_rows(evaluations),
         paper_note=tables.paper_note(evaluations, recipe),
@@ -109,12 +110,22 @@ def _study(i: int, screened: Screened, classes: ClassSet, *, full: bool) -> dict
         "size": None if image is None else image.shape,
         "view": None if image is None else image.view,
         "target": None if explanation is None else explanation.target,
-        "layer": None if explanation is None else explanation.layer,
-        "picture": _uri("image/jpeg", figures.image_jpeg(image)) if image is not None and full else None,
-        "thumbnail": _uri("image/jpeg", figures.image_jpeg(image, long_side=THUMBNAIL)) if image is not None else None,
-        "heat": _uri("image/png", figures.heat_png(explanation)) if drawn and explanation is not None else None,
+        "layer": next(
+            (e.layer for e in (explanation, *(o.explanation for o in screened.shown)) if e is not None), None
+        ),
+        "picture": data_uri("image/jpeg", figures.image_jpeg(image)) if image is not None and full else None,
+        "thumbnail": _thumbnail(screened),
+        "heat": data_uri("image/png", figures.heat_png(explanation)) if drawn and explanation is not None else None,
         "nothing": empty,
+        "series": series.view(screened, classes) if full else None,
+        "scores": series.scores(p, classes) if full else None,
     }
+
+
+def _thumbnail(screened: Screened) -> str | None:
+    """The image, or the slice of a series that matters most, small."""
+    image = screened.shown[0].image if screened.shown else screened.image
+    return None if image is None else data_uri("image/jpeg", figures.image_jpeg(image, long_side=THUMBNAIL))
 
 
 def _kind(p: Prediction, classes: ClassSet) -> str:
@@ -188,15 +199,11 @@ def _gallery(gallery: Gallery) -> dict[str, Any]:
 def _picture(picture: Picture, *, large: bool) -> dict[str, Any]:
     side = figures.LARGE_SIDE if large else figures.GALLERY_SIDE
     return {
-        "uri": _uri("image/jpeg", figures.picture_jpeg(picture, long_side=side)),
+        "uri": data_uri("image/jpeg", figures.picture_jpeg(picture, long_side=side)),
         "caption": picture.caption,
         "right": picture.right,
         "nothing": picture.heat is not None and not picture.heat.any(),
     }
-
-
-def _uri(mime: str, data: bytes) -> str:
-    return f"data:{mime};base64,{base64.b64encode(data).decode()}"
 
 
 @functools.cache

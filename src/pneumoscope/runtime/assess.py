@@ -1,24 +1,29 @@
-"""A bundle against labelled images: every image screened as a user's would be, then measured."""
+"""A bundle against labelled images or studies: each screened as a user's would be, then measured.
+
+A study is a series, or, where a set holds single slices, all slices of one patient, as it is in training.
+"""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import io
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from pneumoscope.bundle import Bundle
-from pneumoscope.core.dataset import Dataset
+from pneumoscope.core.dataset import ClassSet, Dataset, Sample
 from pneumoscope.core.files import write_text
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Decision
 from pneumoscope.core.result import Evaluation
-from pneumoscope.errors import DataError
+from pneumoscope.errors import DataError, PneumoscopeError
 from pneumoscope.evaluate import metrics, thresholds
 from pneumoscope.evaluate.parts import by_part
+from pneumoscope.io import load
 from pneumoscope.runtime.screen import Screened, Screener
 
 
@@ -33,18 +38,20 @@ def assess(
 ) -> Evaluation:
     """Screen the dataset, write predictions.csv into `folder`, and measure.
 
-    Images that are refused count in no figure; how many were refused, and why, is a warning. at: fixed thresholds to
+    What is refused counts in no figure; how many were, and why, is a warning. at: fixed thresholds to
     study, too.
 
     Raises:
         DataError: every image refused.
     """
-    results: list[Screened] = []
-    paths = (Path(dataset.root) / s.file for s in dataset.samples)
-    for i, result in enumerate(Screener(bundle).screen(paths, one_each=True, maps=False)):
+    screener = Screener(bundle)
+    screened = _studies if bundle.facts.recipe.members else _images
+    samples, results = [], []
+    for i, (sample, result) in enumerate(screened(screener, dataset)):
+        samples.append(sample)
         results.append(Screened(prediction=result.prediction, modality=result.modality))
-        progress("screening", i + 1, len(dataset))
-    _write(folder / "predictions.csv", dataset, results)
+        progress("screening", i + 1, 0 if bundle.facts.recipe.members else len(dataset))
+    _write(folder / "predictions.csv", samples, dataset.classes.names, results)
     answered = [i for i, r in enumerate(results) if r.prediction.accepted]
     refused = [r.prediction for r in results if not r.prediction.accepted]
     if not answered:
@@ -52,8 +59,10 @@ def assess(
     if refused:
         # without the path: a file's name may be a patient's
         why = refused[0].reasons[0].removeprefix(refused[0].path).lstrip(" :,")
-        warnings = (*warnings, f"{len(refused)} of {len(dataset)} images were refused, the first one for: {why}")
-    evaluation = _measured(bundle, dataset, results, answered, at)
+        what = "studies" if bundle.facts.recipe.members else "images"
+        warnings = (*warnings, f"{len(refused)} of {len(results)} {what} were refused, the first one for: {why}")
+    judged = [(samples[i], results[i]) for i in answered]
+    evaluation = _measured(bundle, judged, dataset.classes, at)
     return dataclasses.replace(
         evaluation,
         grouped=dataset.grouped,
@@ -63,17 +72,48 @@ def assess(
     )
 
 
+def _images(screener: Screener, dataset: Dataset) -> Iterator[tuple[Sample, Screened]]:
+    paths = (Path(dataset.root) / s.file for s in dataset.samples)
+    return zip(dataset.samples, screener.screen(paths, one_each=True, maps=False), strict=True)
+
+
+def _studies(screener: Screener, dataset: Dataset) -> Iterator[tuple[Sample, Screened]]:
+    """A sample and its answer for each series, then for each patient with single slices, in the order of their names.
+
+    Raises:
+        DataError: slices of one patient with several classes.
+    """
+    slices: dict[str, list[Sample]] = defaultdict(list)
+    for sample in dataset.samples:
+        path = Path(dataset.root) / sample.file
+        try:
+            study = load.load_study(path)
+        except PneumoscopeError as error:
+            yield sample, screener.refused(str(path), str(error))
+            continue
+        if study.volume is not None:
+            yield sample, screener.answer(str(path), [study])
+        else:
+            slices[sample.group].append(sample)
+    for group, samples in slices.items():
+        labels = sorted({sample.label for sample in samples})
+        if len(labels) > 1:
+            raise DataError(
+                f"{samples[0].file}: expected slices of one class under one patient, found {' and '.join(labels)}. "
+                "Give each study a group_id of its own."
+            )
+        parts = [load.load_study(Path(dataset.root) / sample.file) for sample in samples]
+        yield dataclasses.replace(samples[0], file=group), screener.answer(group, parts)
+
+
 def _measured(
-    bundle: Bundle, dataset: Dataset, results: Sequence[Screened], answered: Sequence[int], at: Sequence[Decision]
+    bundle: Bundle, judged: Sequence[tuple[Sample, Screened]], classes: ClassSet, at: Sequence[Decision]
 ) -> Evaluation:
-    """Figures of the images at these positions, all of which have answers."""
-    names, classes, threshold = dataset.classes.names, dataset.classes, bundle.facts.threshold
+    """Figures of images or studies, all of which have answers."""
+    names, threshold = classes.names, bundle.facts.threshold
     # what a file says of itself comes before what labels.csv says of it
-    samples = [
-        dataclasses.replace(dataset.samples[i], modality=results[i].modality or dataset.samples[i].modality)
-        for i in answered
-    ]
-    predictions = [results[i].prediction for i in answered]
+    samples = [dataclasses.replace(s, modality=result.modality or s.modality) for s, result in judged]
+    predictions = [result.prediction for _, result in judged]
     p = np.array([[one.probabilities[name] for name in names] for one in predictions])
     truth = np.array([names.index(s.label) for s in samples])
     decisions = np.array([names.index(str(one.decision)) for one in predictions])
@@ -88,12 +128,11 @@ def _measured(
     )
 
 
-def _write(path: Path, dataset: Dataset, results: list[Screened]) -> None:
-    names = dataset.classes.names
+def _write(path: Path, samples: Sequence[Sample], names: Sequence[str], results: Sequence[Screened]) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["file", "patient", "fold", "label", "prediction", *(f"p_{name}" for name in names)])
-    for sample, result in zip(dataset.samples, results, strict=True):
+    for sample, result in zip(samples, results, strict=True):
         p = result.prediction
         values = [f"{p.probabilities[name]:.6f}" for name in names] if p.accepted else [""] * len(names)
         writer.writerow([sample.file, sample.group, "", sample.label, p.decision or "refused", *values])

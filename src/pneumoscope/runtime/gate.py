@@ -57,7 +57,7 @@ def _single_only(volume: Volume) -> Verdict:
 def _judge_series(volume: Volume, headers: Mapping[str, str], modalities: tuple[Modality, ...]) -> Verdict:
     """By its middle slice: the ends of a series may hold little."""
     wanted = " or ".join(NAMES[m] for m in modalities)
-    middle = list(volume.images())[volume.shape[0] // 2]
+    middle = volume.image(volume.shape[0] // 2)
     return Verdict(
         reasons=(*_wrong_kind(middle, headers, modalities, wanted), *_wrong_picture(middle, wanted)),
         warnings=tuple(_unusual(middle, wanted)),

@@ -1,4 +1,4 @@
-"""Screening: paths in, predictions out, in batches, without torch.
+"""Screening: paths in, predictions out, images in batches and studies one by one, without torch.
 
 One bad path never stops the others: it becomes a prediction that is not accepted and says why.
 """
@@ -6,7 +6,7 @@ One bad path never stops the others: it becomes a prediction that is not accepte
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -17,15 +17,15 @@ import numpy as np
 
 from pneumoscope import bundle as bundles
 from pneumoscope.bundle import Bundle
-from pneumoscope.core.image import Image2D, Modality
+from pneumoscope.core.image import Image2D, Modality, Volume
 from pneumoscope.core.result import Explanation, Prediction
-from pneumoscope.core.study import Study
+from pneumoscope.core.study import Source, Study
 from pneumoscope.errors import BundleError, IntegrityError, PneumoscopeError
 from pneumoscope.evaluate.decide import decide
 from pneumoscope.io import files, load
 from pneumoscope.io.found import Found
 from pneumoscope.prep import pipeline
-from pneumoscope.runtime import engine, gate
+from pneumoscope.runtime import engine, gate, studies, study_engine
 from pneumoscope.runtime.engine import PrecisionName
 
 BATCH = 8
@@ -36,24 +36,42 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
+class Shown:
+    """A slice that matters, and where the network looked in it. number: of the slice, from the feet."""
+
+    number: int
+    image: Image2D
+    explanation: Explanation
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Screened:
     """A prediction with the image it is about and where the network looked; both None where refused or not asked.
 
-    modality: what the file says that it is; None where it does not say, or was refused.
+    modality: what the file says that it is; None where it does not say, or was refused. Of a series: volume, in the
+    place of the image, and shown: its slices that matter, the first one first.
     """
 
     prediction: Prediction
     modality: Modality | None = None
     image: Image2D | None = None
     explanation: Explanation | None = None
+    volume: Volume | None = None
+    shown: tuple[Shown, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _Ready:
-    """A study that passed the gate, prepared for the network."""
+    """A study that passed the gate, to be judged slice by slice."""
 
     prediction: Prediction
-    image: Image2D
+    study: Study
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _Image(_Ready):
+    """A single image that passed the gate, prepared, to be judged as one."""
+
     prepared: Image2D
 
 
@@ -87,6 +105,7 @@ class Screener:
         self.precision: PrecisionName = precision
         self._say = say
         self._engine = engine.of_bundle(bundle, precision=precision, threads=threads)
+        self._study_engine = study_engine.of_bundle(bundle, self._engine, threads=threads)
 
     def screen(
         self,
@@ -105,7 +124,9 @@ class Screener:
         # decoding takes longer than a small network, so the next batch is read while this one is answered
         with ThreadPoolExecutor(max_workers=READERS) as pool:
             ahead: list[Screened | Future[Screened | _Ready]] = []
-            for batch in _batches(self._found(paths, series_uid, one_each), BATCH):
+            # a series may have hundreds of megabytes: one is answered while one is read
+            size = 1 if self.recipe.of_studies else BATCH
+            for batch in _batches(self._found(paths, series_uid, one_each), size):
                 reading = [f if isinstance(f, Screened) else pool.submit(self._read, f) for f in batch]
                 yield from self._finish(ahead, target, maps)
                 ahead = reading
@@ -115,21 +136,24 @@ class Screener:
         self, reading: list[Screened | Future[Screened | _Ready]], target: str | None, maps: bool
     ) -> Iterator[Screened]:
         items = [item.result() if isinstance(item, Future) else item for item in reading]
-        answers = iter(self._answer([item for item in items if isinstance(item, _Ready)], target, maps))
+        answers = iter(self._answer([item for item in items if isinstance(item, _Image)], target, maps))
         for item in items:
-            yield item if isinstance(item, Screened) else next(answers)
+            if isinstance(item, _Ready):
+                yield next(answers) if isinstance(item, _Image) else self._answer_study(item, target, maps)
+            else:
+                yield item
 
     def _found(self, paths: Iterable[Path], series_uid: str | None, one_each: bool) -> Iterator[Found | Screened]:
         for path in paths:
             try:
                 discovery = load.discover(path, series_uid=series_uid)
             except PneumoscopeError as error:
-                yield self._refused(str(path), str(error))
+                yield self.refused(str(path), str(error))
                 continue
             for ignored, why in discovery.ignored:
                 self._say(f"passed over {ignored}: {why}")
             if one_each and len(discovery.found) > 1:
-                yield self._refused(str(path), f"{path}: expected one study, found {len(discovery.found)}.")
+                yield self.refused(str(path), f"{path}: expected one study, found {len(discovery.found)}.")
             else:
                 yield from discovery.found
 
@@ -138,16 +162,38 @@ class Screener:
         try:
             study = load.read(found)
         except PneumoscopeError as error:
-            return self._refused(found.path, str(error), seconds=time.perf_counter() - start)
-        verdict = gate.judge(study, self.recipe.modalities)
+            return self.refused(found.path, str(error), seconds=time.perf_counter() - start)
+        return self._judged(found.path, study, start)
+
+    def answer(self, path: str, parts: Sequence[Study]) -> Screened:
+        """One prediction for a study that is read: a series, or single images that are its slices, in their order.
+
+        Slices that the gate refuses are left out, and a warning says so. path: what they are called together.
+        """
+        start = time.perf_counter()
+        reasons = [gate.judge(one, self.recipe.modalities, series=True).reasons for one in parts]
+        kept = [one for one, why in zip(parts, reasons, strict=True) if not why]
+        refused = next((why for why in reasons if why), ())
+        if not kept:
+            return self.refused(path, *refused, seconds=time.perf_counter() - start)
+        warned = tuple(warning for one in kept for warning in one.warnings)
+        if refused:
+            left = len(parts) - len(kept)
+            warned = (*warned, f"{left} of {len(parts)} slices were left out, the first one for: {refused[0]}")
+        images = tuple(image for one in kept for image in one.images)
+        ready = self._judged(path, replace(kept[0], images=images, warnings=warned), start)
+        return ready if isinstance(ready, Screened) else self._answer_study(ready, None, maps=False)
+
+    def _judged(self, path: str, study: Study, start: float) -> Screened | _Ready:
+        verdict = gate.judge(study, self.recipe.modalities, series=self.recipe.of_studies)
         warnings = self._warnings(study, verdict)
         if verdict.reasons:
-            refused = self._refused(found.path, *verdict.reasons, seconds=time.perf_counter() - start)
+            refused = self.refused(path, *verdict.reasons, seconds=time.perf_counter() - start)
             return replace(refused, prediction=replace(refused.prediction, warnings=warnings))
-        image = study.images[0]
-        prepared = pipeline.run(image, self.recipe.prep)
+        alone = study.volume is None and not self.recipe.members
+        prepared = pipeline.run(study.images[0], self.recipe.prep) if alone else None
         prediction = Prediction(
-            path=found.path,
+            path=path,
             accepted=True,
             bundle=self.bundle.facts.id,
             warnings=warnings,
@@ -155,21 +201,26 @@ class Screener:
             precision=self.precision,
             seconds=time.perf_counter() - start,
         )
-        return _Ready(prediction=prediction, image=image, prepared=prepared)
+        if prepared is None:
+            return _Ready(prediction=prediction, study=study)
+        return _Image(prediction=prediction, study=study, prepared=prepared)
 
     def _warnings(self, study: Study, verdict: gate.Verdict) -> tuple[str, ...]:
         read = (study.volume,) if study.volume is not None else study.images
-        unlearned = (warning for image in study.images for warning in self._unlearned(image))
-        return (*study.warnings, *(w for one in read for w in one.warnings), *verdict.warnings, *unlearned)
+        modalities: list[Modality | None] = ["ct"] if study.volume is not None else [i.modality for i in study.images]
+        unlearned = (warning for modality in modalities for warning in self._unlearned(modality))
+        found = (*study.warnings, *(w for one in read for w in one.warnings), *verdict.warnings, *unlearned)
+        return tuple(dict.fromkeys(found))
 
-    def _unlearned(self, image: Image2D) -> tuple[str, ...]:
-        """A warning where the method takes the image's modality but this model never learned from it."""
+    def _unlearned(self, modality: Modality | None) -> tuple[str, ...]:
+        """A warning where the method takes an image's modality but this model never learned from it."""
         learned = self.bundle.facts.data.modalities
-        if image.modality is None or learned.get(image.modality, 0) or learned.get("not stated", 0):
+        if modality is None or learned.get(modality, 0) or learned.get("not stated", 0):
             return ()
-        return (f"This is {gate.NAMES[image.modality]}, and the model learned from none; its answer means little.",)
+        return (f"This is {gate.NAMES[modality]}, and the model learned from none; its answer means little.",)
 
-    def _refused(self, path: str, *reasons: str, seconds: float = 0.0) -> Screened:
+    def refused(self, path: str, *reasons: str, seconds: float = 0.0) -> Screened:
+        """What is said of a path that may not, or cannot, be judged."""
         return Screened(
             prediction=Prediction(
                 path=path,
@@ -181,32 +232,79 @@ class Screener:
             )
         )
 
-    def _answer(self, ready: list[_Ready], target: str | None, maps: bool) -> list[Screened]:
+    def _answer(self, ready: list[_Image], target: str | None, maps: bool) -> list[Screened]:
         if not ready:
             return []
         start = time.perf_counter()
         probabilities, cams = self._engine.run(np.stack([r.prepared.pixels for r in ready]))
         each = (time.perf_counter() - start) / len(ready)
         decided = decide(self.bundle.facts.threshold, probabilities, self.recipe.classes)
-        names = self.recipe.classes.names
         results = []
         for r, p, cam, k in zip(ready, probabilities, cams, decided, strict=True):
+            decision = self.recipe.classes.names[k]
             prediction = replace(
                 r.prediction,
-                probabilities={name: float(value) for name, value in zip(names, p, strict=True)},
-                decision=names[k],
+                probabilities=studies.named(p, self.recipe.classes),
+                decision=decision,
                 seconds=round(r.prediction.seconds + each, 4),
             )
-            if not maps:
-                results.append(Screened(prediction=prediction, modality=r.image.modality))
-                continue
-            shown = names[k] if target is None else target
-            cam_of = cam[self.recipe.classes.index(shown)]
-            explanation = explain(cam_of, r.prepared, layer=self.bundle.facts.explains, target=shown)
-            results.append(
-                Screened(prediction=prediction, modality=r.image.modality, image=r.image, explanation=explanation)
-            )
+            image = r.study.images[0]
+            if maps:
+                results.append(self._with_map(prediction, image, r.prepared, cam, target or decision))
+            else:
+                results.append(Screened(prediction=prediction, modality=image.modality))
         return results
+
+    def _with_map(
+        self, prediction: Prediction, image: Image2D, prepared: Image2D, cam: np.ndarray, target: str
+    ) -> Screened:
+        explanation = self._explained(prepared, cam, target)
+        return Screened(prediction=prediction, modality=image.modality, image=image, explanation=explanation)
+
+    def _explained(self, prepared: Image2D, cam: np.ndarray, target: str) -> Explanation:
+        """cam: Grad-CAM of one image, `[K, h, w]`."""
+        of_target = cam[self.recipe.classes.index(target)]
+        return explain(of_target, prepared, layer=self.bundle.facts.explains, target=target)
+
+    def _answer_study(self, ready: _Ready, target: str | None, maps: bool) -> Screened:
+        start = time.perf_counter()
+        classes, study, volume = self.recipe.classes, ready.study, ready.study.volume
+        described = studies.describe(self._engine, study, self.recipe)
+        judged = studies.judge(described, self.recipe, self._study_engine)
+        decision = classes.names[decide(self.bundle.facts.threshold, judged.probabilities[np.newaxis], classes)[0]]
+        focus = target or studies.focus(described.probabilities, decision, classes)
+        spacing = None if volume is None else volume.geometry.spacing_mm[0]
+        chosen = studies.that_matter(described.probabilities[:, classes.index(focus)], spacing)
+        prediction = replace(
+            ready.prediction,
+            probabilities=studies.named(judged.probabilities, classes),
+            decision=decision,
+            warnings=(*ready.prediction.warnings, *studies.warnings(study, judged.combined)),
+            series=studies.series(study),
+            slices=studies.slice_answers(study, described.probabilities, classes, chosen),
+            members={name: studies.named(p, classes) for name, p in judged.members.items()},
+            combined=judged.combined,
+            focus=focus,
+        )
+        seconds = ready.prediction.seconds + time.perf_counter() - start
+        prediction = replace(prediction, seconds=round(seconds, 4))
+        result = self._with_maps(prediction, study, described.cams, chosen, focus) if maps else None
+        modality = "ct" if volume is not None else study.images[0].modality
+        return result or Screened(prediction=prediction, modality=modality)
+
+    def _with_maps(
+        self, prediction: Prediction, study: Study, cams: np.ndarray, chosen: Sequence[int], target: str
+    ) -> Screened:
+        """cams: Grad-CAM of each slice, `[S, K, h, w]`. chosen: the slices that are shown."""
+        if study.volume is None:
+            image = study.images[0]
+            return self._with_map(prediction, image, pipeline.run(image, self.recipe.prep), cams[0], target)
+        shown = []
+        for number in chosen:
+            image = study.volume.image(number)
+            explanation = self._explained(pipeline.run(image, self.recipe.prep), cams[number], target)
+            shown.append(Shown(number=number, image=image, explanation=explanation))
+        return Screened(prediction=prediction, modality="ct", volume=study.volume, shown=tuple(shown))
 
 
 def explain(cam: np.ndarray, prepared: Image2D, *, layer: str, target: str) -> Explanation:
@@ -219,10 +317,12 @@ def explain(cam: np.ndarray, prepared: Image2D, *, layer: str, target: str) -> E
 
 
 def probabilities_of(bundle: Bundle, image: Image2D, *, precision: PrecisionName = "fp32") -> np.ndarray:
-    """Class probabilities `[K]` of one image, without the gate."""
-    prepared = pipeline.run(image, bundle.facts.recipe.prep)
-    probabilities, _ = engine.of_bundle(bundle, precision=precision).run(prepared.pixels[np.newaxis])
-    return np.asarray(probabilities[0])
+    """Class probabilities `[K]` of one image, without the gate; where studies are judged, as a study of one slice."""
+    slices = engine.of_bundle(bundle, precision=precision)
+    of_studies = study_engine.of_bundle(bundle, slices)
+    study = Study(key="", source=Source(path="", format=""), images=(image,))
+    recipe = bundle.facts.recipe
+    return studies.judge(studies.describe(slices, study, recipe), recipe, of_studies).probabilities
 
 
 def run_check(bundle: Bundle) -> float:

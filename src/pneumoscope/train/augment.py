@@ -18,7 +18,12 @@ AUGMENT: Registry[Callable[..., Any]] = Registry("augmentation")
 
 @AUGMENT.register("affine")
 def affine(*, degrees: float = 0.0, shift: float = 0.0, zoom: float = 0.0, shear: float = 0.0) -> Any:
-    """Rotation by up to +-degrees, shift by up to a share of the side, zoom by 1 +- zoom, shear in degrees."""
+    """Rotation by up to +-degrees, shift by up to a share of the side, zoom by 1 +- zoom, shear in degrees.
+
+    Shear moves each row by its distance from the middle times the tangent. Where a paper names a number without a unit
+    ("-0.2 to 0.2", Garg 2021, which names one for its rotation), it is taken to be that tangent, as in COVIDNet-CT:
+    11.31 degrees. Keras's `shear_range` is in degrees since 2.1.3 (keras pull request 8868), in which 0.2 does nothing.
+    """
     return v2.RandomAffine(
         degrees=degrees,
         translate=(shift, shift),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -27,6 +28,7 @@ from pneumoscope.core.serial import digest, from_json, to_json
 from pneumoscope.errors import DataError, PneumoscopeError
 from pneumoscope.io import load
 from pneumoscope.prep import pipeline
+from pneumoscope.prep.slices import interpolated
 from pneumoscope.runtime import gate
 
 FORMAT = 3  # raised when what lies in a prepared file changes
@@ -40,8 +42,8 @@ class Prepared:
     dataset: a sample an image; each slice of a series is a sample of its own, named `<file>#<number from the feet>`.
     images: float32 `[N, H, W]` in 0..1, mapped from a file. pixels: width times height of each image as it was read,
     `[N]`. infection: of each image 1, 0, or -1 where nobody said, as slices.csv has it, `[N]`. given: the samples as
-    they were given, a series whole; origin: which of them each image is of, `[N]`. notes: what was noticed while
-    reading.
+    they were given, a series whole; origin: which of them each image is of, `[N]`. between: of each image whether it is
+    none of the scan's but one between two slices, to be learned from alone, `[N]`. notes: what was noticed while reading.
     """
 
     dataset: Dataset
@@ -50,6 +52,7 @@ class Prepared:
     infection: np.ndarray
     given: Dataset
     origin: np.ndarray
+    between: np.ndarray
     notes: tuple[str, ...]
 
     @property
@@ -124,11 +127,12 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
         infection=np.array(infection, dtype=np.int64)[order],
         given=dataclasses.replace(dataset, samples=tuple(dataset.samples[at] for at in given)),
         origin=np.array([numbers[at] for at in found.taken], dtype=np.int64)[order],
+        between=np.array([n is not None and n % 1 != 0 for n in found.slices], dtype=bool)[order],
         notes=found.notes,
     )
 
 
-def _row(sample: Sample, number: int | None, modality: Modality | None) -> Sample:
+def _row(sample: Sample, number: float | None, modality: Modality | None) -> Sample:
     """The sample that one image is: itself, or a slice of it. What labels.csv says is read anew, not from the cache."""
     sample = dataclasses.replace(sample, modality=modality or sample.modality)
     if number is None:
@@ -136,9 +140,9 @@ def _row(sample: Sample, number: int | None, modality: Modality | None) -> Sampl
     return dataclasses.replace(sample, file=slice_name(sample.file, number), digest=digest([sample.digest, number]))
 
 
-def slice_name(file: str, number: int) -> str:
-    """What a slice of a series is called; sorted by it, slices run from the feet to the head."""
-    return f"{file}#{number:04d}"
+def slice_name(file: str, number: float) -> str:
+    """What a slice of a series is called, or one between two; sorted by it, they run from the feet to the head."""
+    return f"{file}#{number:09.4f}"
 
 
 def _check_complete(kept: Dataset, notes: tuple[str, ...]) -> None:
@@ -156,7 +160,7 @@ class _Read:
     """
 
     taken: tuple[int, ...]
-    slices: tuple[int | None, ...]
+    slices: tuple[float | None, ...]
     names: tuple[str, ...]
     pixels: tuple[int, ...]
     modalities: tuple[Modality | None, ...]
@@ -166,10 +170,12 @@ class _Read:
 class _One(NamedTuple):
     """One file, read: its images `[n, H, W]`, or why the gate refuses it, or why it cannot be read.
 
-    names: of the files that the slices of a series came from; none for an image.
+    numbers, names: of the slices of a series, and the files they came from; none for an image. A slice between two has
+    the name of the one below.
     """
 
     images: np.ndarray | None = None
+    numbers: tuple[float, ...] = ()
     names: tuple[str, ...] = ()
     pixels: int = 0
     modality: Modality | None = None
@@ -183,7 +189,7 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
     bad: list[str] = []
     notes: Counter[str] = Counter()
     refused: list[str] = []
-    taken: list[tuple[int, int | None, str, int, Modality | None]] = []
+    taken: list[tuple[int, float | None, str, int, Modality | None]] = []
     # images are written as they are read, and samples stand in the order of their names: so must slices among them
     order = sorted(range(len(dataset)), key=lambda i: slice_name(dataset.samples[i].file, 0))
     with part.open("wb") as file, ThreadPoolExecutor(max_workers=2) as pool:
@@ -196,7 +202,7 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
                 refused += [one.refused] if one.refused else []
                 if one.images is not None:
                     file.write(np.ascontiguousarray(one.images, dtype=np.float32).tobytes())
-                    numbers = range(len(one.names)) if one.names else [None]
+                    numbers = one.numbers or (None,)
                     names = one.names or ("",)
                     taken += [(i, n, name, one.pixels, one.modality) for n, name in zip(numbers, names, strict=True)]
                     notes.update(one.notes)
@@ -230,7 +236,7 @@ def _read(dataset: Dataset, sample: Sample, recipe: Recipe) -> _One:
         if verdict.reasons:
             return _One(refused=verdict.reasons[0])  # without the file's name, which may be a patient's
         if study.volume is not None:
-            return _series(study.volume, dataset, recipe, (*study.warnings, *verdict.warnings))
+            return _series(study.volume, dataset, sample, recipe, (*study.warnings, *verdict.warnings))
         image = study.images[0]
         prepared = pipeline.run(image, recipe.prep)
     except PneumoscopeError as error:
@@ -243,13 +249,34 @@ def _read(dataset: Dataset, sample: Sample, recipe: Recipe) -> _One:
     )
 
 
-def _series(volume: Volume, dataset: Dataset, recipe: Recipe, notes: tuple[str, ...]) -> _One:
-    """Every slice of a series, prepared as an image by itself."""
+def _series(volume: Volume, dataset: Dataset, sample: Sample, recipe: Recipe, notes: tuple[str, ...]) -> _One:
+    """Every slice of a series, prepared as an image by itself, and those between that are to be learned from."""
     above = f"{dataset.root}{os.sep}"
+    names = [Path(name.removeprefix(above)).as_posix() for name in volume.slices]
+    numbers: list[float] = [float(z) for z in range(len(names))]
+    if recipe.slices_between and len(names) > 1:
+        keep = _alike(names, dataset, sample)
+        new, places = interpolated(volume.voxels, keep, recipe.slices_between)
+        order = np.argsort([*numbers, *places], kind="stable")
+        volume = dataclasses.replace(
+            volume,
+            voxels=np.concatenate([volume.voxels, new])[order],
+            slices=tuple(([*volume.slices, *(volume.slices[int(place)] for place in places)])[i] for i in order),
+        )
+        names = [Path(name.removeprefix(above)).as_posix() for name in volume.slices]
+        numbers = [float(number) for number in np.concatenate([numbers, places])[order]]
     return _One(
         images=np.stack([pipeline.run(image, recipe.prep).pixels for image in volume.images()]),
-        names=tuple(Path(name.removeprefix(above)).as_posix() for name in volume.slices),
+        numbers=tuple(numbers),
+        names=tuple(names),
         pixels=volume.shape[1] * volume.shape[2],
         modality="ct",
         notes=(*notes, *volume.warnings),
     )
+
+
+def _alike(names: list[str], dataset: Dataset, sample: Sample) -> np.ndarray:
+    """Which gaps lie between two slices that are known to be both infected or both not, bool `[Z-1]`."""
+    healthy = sample.label == dataset.classes.normal
+    seen = [False if healthy else dataset.slices.get(name) for name in names]
+    return np.array([a is not None and a == b for a, b in itertools.pairwise(seen)], dtype=bool)

@@ -13,7 +13,7 @@ from pneumoscope.errors import DataError
 from pneumoscope.nets.build import Net, probabilities
 from pneumoscope.train import loop
 from pneumoscope.train.data import Prepared
-from pneumoscope.train.units import UNKNOWN, truths
+from pneumoscope.train.units import UNKNOWN, truths, with_between
 
 
 class Lesson(NamedTuple):
@@ -34,14 +34,14 @@ def lesson(net: Net, stage: Stage, data: Prepared, train: list[int], val: list[i
         return Lesson(np.asarray(train, dtype=np.int64), np.asarray(val, dtype=np.int64), data.labels)
     truth, clean = truths(data)
     known = (truth != UNKNOWN) & clean
-    chosen_on = _those(val, known)
+    chosen_on = _those(val, known & ~data.between)
     if stage.learns == "called_infected":
         unlabelled = _those(train, truth == UNKNOWN)
         found = unlabelled[_called_infected(net, stage, data, unlabelled)]
         taught = torch.from_numpy(truth.copy())
         taught[found] = data.labels[found]
         return Lesson(found, chosen_on, taught)
-    learned = _those(train, known)
+    learned = _those(with_between(data, train), known)
     for part, positions in (("training", learned), ("validation", chosen_on)):
         if not len(positions):
             raise DataError(
@@ -53,7 +53,7 @@ def lesson(net: Net, stage: Stage, data: Prepared, train: list[int], val: list[i
 
 def _those(positions: list[int], wanted: np.ndarray) -> np.ndarray:
     at = np.asarray(positions, dtype=np.int64)
-    return at[wanted[at]]
+    return np.asarray(at[wanted[at]])
 
 
 def _called_infected(net: Net, stage: Stage, data: Prepared, positions: np.ndarray) -> np.ndarray:

@@ -34,9 +34,9 @@ from pneumoscope.train.checkpoint import Progression, load_tensors
 from pneumoscope.train.data import Prepared, prepare
 from pneumoscope.train.environment import Clock, environment
 from pneumoscope.train.export import write_bundle
-from pneumoscope.train.folds import OutOfFold, answer_folds, fitted_threshold
+from pneumoscope.train.folds import OutOfFold, answer_folds, fit_fold, fitted_threshold
 from pneumoscope.train.pictures import galleries
-from pneumoscope.train.stages import fit_stages, pretrained
+from pneumoscope.train.stages import pretrained
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,6 +55,8 @@ class Ran:
 
 # images of the training data on which the exported graph is compared with torch
 CHECKED_IMAGES = 64
+CHECKED_STUDIES = 8
+CHECKED_SLICES = 40  # of a study, at most
 
 
 def run(
@@ -273,20 +275,32 @@ def _final(
     )
     train, val = split.part(bench.units.dataset, 0, "train"), split.part(bench.units.dataset, 0, "val")
     (out / "final").mkdir(exist_ok=True)
-    net, used = fit_stages(bench, train, val or train, out / "final", fold=fold, what="final fit")
-    rng = np.random.default_rng(0)
-    checked = rng.permutation(len(bench.units.dataset))[:CHECKED_IMAGES]
+    fitted = fit_fold(bench, train, val or train, out / "final", fold=fold, what="final fit")
     bench.progress("exporting", 0, 1)
     with bench.clock.of("exporting"):
         write_bundle(
-            net,
+            fitted.net,
             bench.recipe,
-            {role: prepared.dataset for role, prepared in bench.data.items()},
-            images=np.ascontiguousarray(bench.main.images[np.sort(checked)]),
+            bench.data,
+            patients=fitted.patients,
+            checked=_checked(bench),
             threshold=fitted_threshold(bench, answers.positions, answers.probabilities),
             evaluation=evaluation,
-            used=used,
+            used=fitted.used,
             card=card,
             path=out / "bundle",
         )
     bench.progress("exporting", 1, 1)
+
+
+def _checked(bench: Bench) -> list[np.ndarray]:
+    """Prepared images on which exported graphs are compared with torch: of some studies, or one block of images."""
+    order = np.random.default_rng(0).permutation(len(bench.units.dataset))
+    if not bench.recipe.members:
+        return [np.ascontiguousarray(bench.main.images[np.sort(order[:CHECKED_IMAGES])])]
+    found = []
+    for unit in order[:CHECKED_STUDIES]:
+        rows = bench.units.members[unit]
+        thinned = rows[:: -(-len(rows) // CHECKED_SLICES)]
+        found.append(np.ascontiguousarray(bench.main.images[thinned]))
+    return found

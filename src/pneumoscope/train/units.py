@@ -42,6 +42,8 @@ def units_of(data: Prepared, recipe: Recipe) -> Units:
     rows: dict[str, list[int]] = defaultdict(list)
     samples: dict[str, Sample] = {}
     for row, sample in enumerate(data.dataset.samples):
+        if data.between[row]:
+            continue
         whole = data.given.samples[data.origin[row]]
         key = whole.file if is_slice(data, row) else sample.group
         one = samples.setdefault(key, dataclasses.replace(whole, file=key))
@@ -53,6 +55,12 @@ def units_of(data: Prepared, recipe: Recipe) -> Units:
         rows[key].append(row)
     dataset = dataclasses.replace(data.given, samples=tuple(samples.values()))
     return Units(dataset=dataset, members=tuple(np.array(rows[sample.file]) for sample in dataset.samples))
+
+
+def with_between(data: Prepared, rows: list[int]) -> list[int]:
+    """Positions of images, and of those between them, in the order of the body."""
+    series = {data.origin[row] for row in rows if is_slice(data, row)}
+    return sorted({*rows, *(int(row) for row in np.flatnonzero(data.between) if data.origin[row] in series)})
 
 
 def is_slice(data: Prepared, row: int) -> bool:
