@@ -115,7 +115,8 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
 def _check_complete(kept: Dataset, notes: tuple[str, ...]) -> None:
     for name, count in kept.counts().items():
         if not count:
-            raise DataError(f"--data: expected images of each class, found none of '{name}' once {notes[0]}")
+            why = f"once {notes[0]}" if notes else "Add some, or map a label with --map LABEL=CLASS."
+            raise DataError(f"--data: expected images of each class, found none of '{name}' {why}")
 
 
 @dataclass(frozen=True, kw_only=True)

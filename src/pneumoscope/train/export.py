@@ -112,6 +112,7 @@ def write_bundle(
     recipe: Recipe,
     datasets: Mapping[str, Dataset],
     *,
+    answered: Dataset,
     images: np.ndarray,
     threshold: float | None,
     evaluation: Evaluation,
@@ -121,7 +122,8 @@ def write_bundle(
 ) -> Bundle:
     """Export, compare with torch on `images` `[n, H, W]`, and only then write the bundle at `path`.
 
-    datasets: by role. card: a function from facts to the text of README.md; the report layer above has it.
+    datasets: by role, what was learned from and chosen on. answered: all of main; a threshold that was fitted has seen
+    it. card: a function from facts to the text of README.md; the report layer above has it.
 
     Raises:
         IntegrityError: a graph that does not answer as torch does; nothing is written.
@@ -145,10 +147,12 @@ def write_bundle(
         limits=_limits(datasets[MAIN], evaluation),
         licence="not stated; it follows from the terms of the training data and of the pretrained weights",
     )
+    fitted = recipe.decision.rule not in ("argmax", "fixed")
+    seen = [*datasets.values(), *([answered] if fitted else [])]
     files = {
         bundles.GRAPH: graph,
         bundles.WEIGHTS: to_safetensors({k: v.contiguous() for k, v in net.state_dict().items()}),
-        bundles.SEEN: "\n".join(sorted({s.digest[:16] for d in datasets.values() for s in d.samples})).encode(),
+        bundles.SEEN: "\n".join(sorted({s.digest[:16] for d in seen for s in d.samples})).encode(),
         bundles.CARD: card(facts).encode(),  # type: ignore[operator]
         **_check(net, recipe),
     }

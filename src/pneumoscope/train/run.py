@@ -18,7 +18,7 @@ import numpy as np
 from pneumoscope import bundle as bundles
 from pneumoscope.bundle import Facts
 from pneumoscope.core.dataset import Dataset, Fold, Split
-from pneumoscope.core.files import write_json, write_text
+from pneumoscope.core.files import unfinished, write_json, write_text
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Decision, Recipe
 from pneumoscope.core.result import Before, Evaluation, Gallery
@@ -27,7 +27,7 @@ from pneumoscope.core.serial import Mismatch, digest, from_json
 from pneumoscope.errors import DataError, IntegrityError, UsageError
 from pneumoscope.evaluate import metrics, thresholds
 from pneumoscope.evaluate.parts import by_part
-from pneumoscope.evaluate.split import final_split, make_split, role_split
+from pneumoscope.evaluate.split import final_split, make_split, role_split, split_of
 from pneumoscope.train.bench import Bench
 from pneumoscope.train.checkpoint import Progression, load_tensors
 from pneumoscope.train.data import Prepared, prepare
@@ -160,7 +160,7 @@ def claim(out: Path, recipe: Recipe, weights: Mapping[str, str]) -> None:
                 f"found a run of {found[:12]} in '{out}'. Name another --out."
             )
         return
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and not all(unfinished(path) for path in out.iterdir()):
         raise UsageError(f"--out: expected a new or empty folder or a run to resume, found other files in '{out}'.")
     write_json(path, {"digest": recipe.digest, "pretrained": weights, "recipe": recipe})
 
@@ -258,17 +258,18 @@ def _write_predictions(path: Path, bench: Bench, answers: OutOfFold) -> None:
     write_text(path, text.getvalue())
 
 
+def _some(bench: Bench, positions: list[int]) -> Dataset:
+    """The samples of main at these positions, as a dataset."""
+    samples = tuple(bench.main.dataset.samples[i] for i in positions)
+    return dataclasses.replace(bench.main.dataset, samples=samples)
+
+
 def _final(
     bench: Bench, answers: OutOfFold, evaluation: Evaluation, out: Path, card: Callable[[Facts], str], *, fold: int
 ) -> None:
     """Fit on all data, with a part of it choosing the weights, and export. fold: number of the fit, for its seed."""
     parting = final_split(bench.main.dataset, bench.recipe.protocol)
-    split = Split(
-        unit=bench.recipe.protocol.unit,
-        folds=(parting,),
-        dataset=bench.main.dataset.digest,
-        seed=bench.recipe.protocol.seed,
-    )
+    split = split_of([parting], bench.main.dataset, bench.recipe.protocol)
     train, val = split.part(bench.main.dataset, 0, "train"), split.part(bench.main.dataset, 0, "val")
     (out / "final").mkdir(exist_ok=True)
     net, used = fit_stages(bench, train, val or train, out / "final", fold=fold, what="final fit")
@@ -279,7 +280,8 @@ def _final(
         write_bundle(
             net,
             bench.recipe,
-            {role: prepared.dataset for role, prepared in bench.data.items()},
+            {role: prepared.dataset for role, prepared in bench.data.items()} | {MAIN: _some(bench, [*train, *val])},
+            answered=bench.main.dataset,
             images=np.ascontiguousarray(bench.main.images[np.sort(checked)]),
             threshold=fitted_threshold(bench, answers.positions, answers.probabilities),
             evaluation=evaluation,
