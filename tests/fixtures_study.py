@@ -106,7 +106,8 @@ def make_bundle(recipe: Recipe, root: Path, out: Path) -> Path:
     write_bundle(
         slice_net(recipe),
         recipe,
-        {"main": data},
+        {"main": data.dataset},
+        seen=data.given.samples,
         patients=patient_nets(recipe) if recipe.members else None,
         checked=[np.ascontiguousarray(data.images[rows]) for rows in units.members],
         threshold=None,

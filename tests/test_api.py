@@ -10,9 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from fixtures_trained import MAPPING
+from fixtures_trained import MAPPING, RECIPE, TINY
 
 from pneumoscope import api, phantoms
+from pneumoscope import bundle as bundles
 from pneumoscope.errors import DataError, InputError, LeakError, MissingError, UsageError
 
 
@@ -39,6 +40,23 @@ def test_images_that_were_trained_on_are_refused(made_run: Path, tiny_data: Path
     with pytest.raises(LeakError, match="expected images that the bundle has not seen"):
         api.evaluate(str(made_run / "bundle"), [tiny_data], out=tmp_path / "out", mapping=MAPPING)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_says_what_it_learned_from_and_can_be_measured_on_the_rest(tmp_path: Path) -> None:
+    small = phantoms.write_xrays(tmp_path / "small", patients=18, seed=61, size=72)
+    large = phantoms.write_xrays(tmp_path / "large", patients=18, seed=62, size=72)
+    overrides = TINY | {"protocols.honest.train_on": '["small"]', "stages.head.epochs": "1"}
+    run = tmp_path / "run"
+    (whole,) = api.train(RECIPE, [small, large], out=run, mapping=MAPPING, overrides=overrides)
+    facts = bundles.load(str(run / "bundle")).facts
+    with (small / "labels.csv").open() as file:
+        mine = len(list(csv.DictReader(file)))
+    assert whole.n_images > facts.data.n_images == mine
+    assert f"It learned from {mine} images" in facts.limits[0]
+    measured = api.evaluate(str(run / "bundle"), [large], out=tmp_path / "external", mapping=MAPPING)
+    assert measured.n_images == whole.n_images - mine
+    with pytest.raises(LeakError, match="has not seen"):
+        api.evaluate(str(run / "bundle"), [small], out=tmp_path / "leak", mapping=MAPPING)
 
 
 def test_a_set_of_one_class_can_be_measured(made_run: Path, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
+
 Rows = list[dict[str, str]]
 
 FINDINGS = (  # the 14 columns of CheXNet's lists, in their order
@@ -156,6 +158,21 @@ def ucsd_covid_ct(rows: Rows, source: Path, out: Path) -> None:
         write_csv(out / f"{kind}-CT-MetaInfo.csv", head, [pair for pair in known if pair[1]])
 
 
+def covid_ct_md(rows: Rows, source: Path, out: Path) -> None:
+    """A folder a patient, Index.csv, and the labels of slices and lobes; those held back are -1 in them."""
+    folders = {"covid": "COVID-19 Cases", "pneumonia": "Cap Cases", "normal": "Normal Cases"}
+    slices = [
+        {"file": path.relative_to(source).as_posix(), "home": folders[row["label"]]}
+        for row in rows
+        for path in sorted((source / row["file"]).glob("*.dcm"))
+    ]
+    place(slices, source, lambda one: out / one["home"] / one["file"])
+    shutil.copy(source / "Index.csv", out / "Index.csv")
+    with np.load(source / "annotations-all-79-patients.npz", allow_pickle=False) as labels:
+        np.save(out / "Slice-level-labels.npy", labels["slice_level"], allow_pickle=False)
+        np.save(out / "Lobe-level-labels.npy", labels["lobe_level"], allow_pickle=False)
+
+
 SETS: dict[str, tuple[str, Callable[[Rows, Path, Path], None]]] = {  # name -> folder of the shared data, builder
     "nih-starter": ("xray/nih-starter", nih),
     "darkcovidnet-nih": ("xray/darkcovidnet", darkcovidnet_nih),
@@ -165,6 +182,7 @@ SETS: dict[str, tuple[str, Callable[[Rows, Path, Path], None]]] = {  # name -> f
     "darkcovidnet": ("xray/darkcovidnet", darkcovidnet),
     "kermany-pediatric": ("xray/kermany-pediatric", kermany),
     "sars-cov-2-ct": ("ct-slices/sars-cov-2-ct", sars_cov_2_ct),
+    "covid-ct-md": ("ct-series/covid-ct-md", covid_ct_md),
     "ucsd-covid-ct": ("ct-slices/ucsd-covid-ct", ucsd_covid_ct),
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pneumoscope import bundle as bundles
-from pneumoscope.core.files import new_folder, write_bytes, write_json, write_text
+from pneumoscope.core.files import new_folder, unfinished, write_bytes, write_json, write_text
 from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.resolve import resolve_all
 from pneumoscope.core.result import Evaluation, Explanation, Gallery, Picture, Prediction
@@ -261,7 +261,7 @@ def train(
     if (
         len(resolved) > 1
         and out.is_dir()
-        and {p.name for p in out.iterdir()}
+        and {p.name for p in out.iterdir() if not unfinished(p)}
         - {
             "honest",
             "paper",

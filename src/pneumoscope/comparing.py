@@ -17,7 +17,7 @@ from pneumoscope import reading
 from pneumoscope.core import vary as varying
 from pneumoscope.core.comparison import Compared, Comparison, LeftOut, Planned
 from pneumoscope.core.dataset import Dataset, Split
-from pneumoscope.core.files import write_json, write_text
+from pneumoscope.core.files import unfinished, write_json, write_text
 from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.recipe import Protocol, Recipe
 from pneumoscope.core.resolve import resolve
@@ -203,7 +203,7 @@ def _check_pair(one: Planned, other: Planned) -> None:
 def _check_out(out: Path, parts: Sequence[Planned]) -> None:
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out: expected a folder, found the file '{out}'. Name another.")
-    if out.is_dir() and {path.name for path in out.iterdir()} - OWN:
+    if out.is_dir() and {path.name for path in out.iterdir() if not unfinished(path)} - OWN:
         raise UsageError(
             f"--out: expected a new or empty folder or a comparison to resume, found other files in '{out}'."
         )

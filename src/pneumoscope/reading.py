@@ -16,7 +16,7 @@ from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.role import MAIN, Role
 from pneumoscope.errors import LeakError, UsageError
 from pneumoscope.io import draw, manifest
-from pneumoscope.io.slices import read_slices
+from pneumoscope.io.slice_labels import read_slices
 
 Say = Callable[[str], None]
 

@@ -300,3 +300,22 @@ def test_a_stage_may_not_start_from_one_that_its_variant_does_not_have() -> None
     with pytest.raises(RecipeError, match="expected different names, at least one, found"):
         resolve(apart)
     assert stages(resolve(apart, variant="xception")) == ["head"]
+
+
+def test_a_stage_that_goes_on_with_a_network_follows_what_is_set_of_it() -> None:
+    recipe, _ = find("szalay2021")
+    values = {"stages.head.head.activation": "leaky_relu", "stages.head.head.hidden": "[8]", "stages.head.net": "vgg19"}
+    found = resolve(recipe, variant="unfrozen", overrides=values)
+    first, second = found.stages
+    assert second.head == first.head
+    assert (second.net, second.head.activation, second.head.hidden) == ("vgg19", "leaky_relu", (8,))
+    assert source_of(found, "stages.unfreeze.head.hidden") == OVERRIDE
+    assert second.optim == recipe.stages[1].optim  # nothing but the network follows
+
+
+@pytest.mark.parametrize("field", ["net", "head.hidden"])
+def test_a_stage_may_not_go_on_with_another_network_than_it_starts_from(field: str) -> None:
+    recipe, _ = find("szalay2021")
+    value = {"net": "vgg19", "head.hidden": "[8]"}[field]
+    with pytest.raises(RecipeError, match=rf"stages\.unfreeze\.{field.split('.')[0]}: expected that of stage 'head'"):
+        resolve(recipe, variant="unfrozen", overrides={f"stages.unfreeze.{field}": value})

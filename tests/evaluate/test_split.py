@@ -19,9 +19,12 @@ from pneumoscope.core.recipe import Protocol
 from pneumoscope.core.role import Role
 from pneumoscope.core.serial import from_json, to_json
 from pneumoscope.errors import DataError, RecipeError
-from pneumoscope.evaluate.split import final_split, make_split, role_split
+from pneumoscope.evaluate.split import final_split, make_split, role_split, split_of
 
 CLASSES = ClassSet(names=("covid", "normal"), positive="covid")
+PARTS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
+
+
 PARTS: tuple[Literal["train", "val", "test"], ...] = ("train", "val", "test")
 
 
@@ -301,7 +304,7 @@ def test_patients_of_other_data_sets_are_tested_and_not_learned_from() -> None:
     both, one = (
         make_split(data, dataclasses.replace(protocol(3), train_on=names)) for names in (("small", "large"), ("small",))
     )
-    assert both == make_split(data, protocol(3))
+    assert both.folds == make_split(data, protocol(3)).folds
     for all_of, small in zip(both.folds, one.folds, strict=True):
         assert small.test == all_of.test
         assert any(key.startswith("large") for key in small.test)
@@ -310,13 +313,22 @@ def test_patients_of_other_data_sets_are_tested_and_not_learned_from() -> None:
     assert len([*final.train, *final.val]) == 20
 
 
-def test_a_patient_of_two_data_sets_is_learned_from_with_either() -> None:
+def test_of_a_patient_in_two_data_sets_only_the_files_of_the_one_are_learned_from() -> None:
     data = collected({"small": {"covid": 10, "normal": 10}, "large": {"covid": 10, "normal": 10}})
     twin = dataclasses.replace(data.samples[0], file="small/twin.png", collection="small")
     with_twin = dataclasses.replace(data, samples=(*data.samples, twin))
-    final = final_split(with_twin, dataclasses.replace(protocol(), train_on=("small",)))
     assert data.samples[0].collection == "large"
-    assert data.samples[0].group in {*final.train, *final.val}
+    limited = dataclasses.replace(protocol(), train_on=("small",))
+    final = split_of([final_split(with_twin, limited)], with_twin, limited)
+    learned = {*final.part(with_twin, 0, "train"), *final.part(with_twin, 0, "val")}
+    assert {with_twin.samples[i].collection for i in learned} == {"small"}
+    assert twin.group in {with_twin.samples[i].group for i in learned}
+    folds = make_split(with_twin, dataclasses.replace(protocol(3), train_on=("small",)))
+    tested = [i for k in range(3) for i in folds.part(with_twin, k, "test")]
+    assert sorted(tested) == list(range(len(with_twin)))  # every file of every set is tested once
+    for k in range(3):
+        groups = {part: {with_twin.samples[i].group for i in folds.part(with_twin, k, part)} for part in PARTS}
+        assert not (groups["train"] | groups["val"]) & groups["test"]
 
 
 def test_an_unknown_data_set_is_the_users_error() -> None:

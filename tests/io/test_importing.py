@@ -16,7 +16,7 @@ from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.serial import from_json
 from pneumoscope.errors import DataError, UsageError
 from pneumoscope.io.importing import Imported, import_set
-from pneumoscope.io.layouts.layout import Entry, Layout, Listing
+from pneumoscope.io.layouts.layout import Entry, Layout, Listing, SliceLabel
 from pneumoscope.io.manifest import read_dataset
 
 CLASSES = ClassSet(names=("covid", "normal"))
@@ -195,3 +195,57 @@ def test_a_folder_that_is_a_link_may_be_the_set(root: Path, tmp_path: Path) -> N
     (tmp_path / "way").symlink_to(root)
     found = import_set(layout(ENTRIES), tmp_path / "way", tmp_path / "out")
     assert sum(found.found.values()) == len(ENTRIES)
+
+
+SERIES = (
+    entry("covid/P1", modality="ct", patient_id="s:P1", series=True),
+    entry("normal/N1", "normal", modality="ct", patient_id="s:N1", series=True),
+)
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    folder = tmp_path / "download"
+    for name in ("covid/P1/b.dcm", "covid/P1/a.dcm", "covid/P1/more/c.dcm", "covid/P1/.hidden", "normal/N1/a.dcm"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+def test_a_series_comes_with_all_of_its_files(scans: Path, tmp_path: Path) -> None:
+    slices = (SliceLabel(file="covid/P1/a.dcm", infection=True, lobes={"RUL": True}),)
+    out = tmp_path / "out"
+    import_set(layout(SERIES, slices=slices), scans, out)
+    files = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+    assert files == [
+        "images/covid/P1/a.dcm", "images/covid/P1/b.dcm", "images/covid/P1/more/c.dcm", "images/normal/N1/a.dcm",
+        "import.json", "labels.csv", "slices.csv",
+    ]  # fmt: skip
+    assert os.path.samefile(scans / "covid/P1/more/c.dcm", out / "images/covid/P1/more/c.dcm")
+    assert [row["file"] for row in rows(out)] == ["images/covid/P1", "images/normal/N1"]
+    assert (out / "slices.csv").read_text().split() == ["file,infection,RUL", "images/covid/P1/a.dcm,1,1"]
+    assert read_dataset(out, CLASSES).counts() == {"covid": 1, "normal": 1}
+
+
+def test_a_set_without_slice_labels_has_no_slices_csv(scans: Path, tmp_path: Path) -> None:
+    import_set(layout(SERIES), scans, tmp_path / "out")
+    assert not (tmp_path / "out" / "slices.csv").exists()
+
+
+@pytest.mark.parametrize(
+    "file", ["covid/P1/a.dcm", "gone", "empty", "linked", "special", "../download/covid/P1", "way"]
+)
+def test_only_plain_folders_are_series(scans: Path, tmp_path: Path, file: str) -> None:
+    for name in ("empty", "linked", "special"):
+        (scans / name).mkdir()
+    (scans / "linked" / "a.dcm").symlink_to(scans / "normal/N1/a.dcm")
+    os.mkfifo(scans / "special" / "a.dcm")
+    (scans / "way").symlink_to(scans / "covid")
+    with pytest.raises(DataError):
+        import_set(layout([entry(file, modality="ct", patient_id="s:1", series=True)]), scans, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_a_copy_is_stands_before_what_the_layout_knows(root: Path, tmp_path: Path) -> None:
+    found = import_set(layout(ENTRIES, release="version 2", expected={"covid": 9}), root, tmp_path / "out")
+    assert (found.release, found.expected) == ("version 2", {"covid": 9})

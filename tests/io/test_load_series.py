@@ -80,6 +80,28 @@ def test_series_are_chosen_by_rule_or_by_name(tmp_path: Path) -> None:
     assert "found 2 series: 3 (CT, 10 files, 1.9.9), 2 (CT, 10 files, 1.9.8)" in refusal(tmp_path, "1.9.7")
 
 
+def test_a_second_file_of_an_instance_is_no_copy_before_its_pixels_say_so(tmp_path: Path) -> None:
+    fill(tmp_path, series() | {f"x{n}": d for n, d in series(body() + 5).items()})
+    assert "expected one slice at a place, found two with other pixels" in refusal(tmp_path)
+
+
+def test_control_characters_of_a_header_are_not_told(tmp_path: Path) -> None:
+    (warning,) = load_study(fill(tmp_path, series(ImageType=["DERIVED", "\x1b[31mRED"]))).warnings
+    assert "\x1b" not in warning
+
+
+def test_series_uids_that_are_too_long_are_two_all_the_same(tmp_path: Path) -> None:
+    for name in "ab":
+        more: dict[str, Any] = {"SeriesInstanceUID": f"1.{'2' * 70}.{name}", "SOPInstanceUID": None}
+        fill(tmp_path / name, series(z0=-100.0 if name == "a" else -99.0, **more))
+    assert load_study(tmp_path).source.rule == "series 3 of 2 series: first path"
+
+
+def test_a_series_without_a_study_is_one_study(tmp_path: Path) -> None:
+    study = load_study(fill(tmp_path, series(StudyInstanceUID=None)))
+    assert study.key == pseudonym("1.9.9", "s")
+
+
 def test_two_studies_in_one_folder_keep_apart(tmp_path: Path) -> None:
     fill(tmp_path, series())
     fill(tmp_path, {f"x{n}": d for n, d in series(StudyInstanceUID="1.8", SeriesInstanceUID="1.8.1").items()})

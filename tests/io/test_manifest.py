@@ -208,6 +208,14 @@ def test_a_folder_may_hold_a_series(tmp_path: Path) -> None:
     assert [s.digest for s in read_dataset(root, CLASSES).samples if s.file == "series"] != [sample.digest]
 
 
+@pytest.mark.parametrize("inner", ["a/1.dcm", "./a//1.dcm", "a"])
+def test_a_file_of_a_folder_that_is_listed_is_not_listed_again(tmp_path: Path, inner: str) -> None:
+    outer = "." if inner == "a" else "a/"
+    text = f"file,label,patient_id\n{inner},covid,1\n{outer},non-covid,2\n"
+    with pytest.raises(DataError, match="expected each file once, found .* in a folder that is listed too"):
+        read_dataset(folder(tmp_path, text, ["a/1.dcm"]), CLASSES)
+
+
 @pytest.mark.parametrize("spoil", ["nothing", "link", "folder link", "pipe", "hidden"])
 def test_a_folder_that_holds_no_series(tmp_path: Path, spoil: str) -> None:
     root = folder(tmp_path / "set", GOOD + "series,covid,P3\n")

@@ -141,6 +141,9 @@ def test_the_qform_counts_where_there_is_no_sform_and_is_compared() -> None:
     form["pixdim"] = (-1, 0.5, 0.75, 2, 0, 0, 0, 0)  # the third axis reversed
     volume = read_nifti(nifti(CHEST, LPS, **form), "x.nii")
     assert "up to 36 mm apart; the sform was taken" in volume.warnings[0]
+    for pixdim in ((1, -0.5, 0.75, 2), (1, 0.5, 0, 2), (1, 0.5, 0.75, float("nan"))):  # flips to some readers
+        spoiled = nifti(CHEST, LPS, sform=0, qform=1, quaternion=(0, 0, 1, 0, 0, 0), pixdim=(*pixdim, 0, 0, 0, 0))
+        assert "pixdim: expected lengths above 0" in refusal(spoiled)
     volume = read_nifti(nifti(CHEST, LPS, sform=0, **form), "x.nii")
     np.testing.assert_array_equal(volume.voxels, body()[::-1])
     assert volume.slices[0] == "x.nii k=9"
@@ -151,6 +154,25 @@ def test_a_known_quaternion() -> None:
     head = nifti(CHEST, LPS, sform=0, qform=1, quaternion=(0.1, 0.2, 0.3, 5, 6, 7), pixdim=(1, 2, 3, 4, 0, 0, 0, 0))
     affine = module._qform(head, "<")
     np.testing.assert_allclose(affine[0], [1.48, -1.54925138, 1.72377899, 5], atol=1e-6)
+
+
+def test_a_quaternion_may_be_longer_than_one_by_rounding_alone() -> None:
+    for scale, fits in ((1.0001, True), (1.02, False)):
+        head = nifti(CHEST, LPS, qform=1, quaternion=(0, scale, 0, 5, 6, 7), pixdim=(1, 2, 3, 4, 0, 0, 0, 0))
+        affine = module._qform(head, "<")
+        assert np.isfinite(affine).all() == fits
+        if fits:
+            np.testing.assert_allclose(np.linalg.norm(affine[:3, :3], axis=0), (2, 3, 4), rtol=1e-6)
+    assert "expected three axes" in refusal(
+        nifti(CHEST, LPS, sform=0, qform=1, quaternion=(1, 1, 0, 0, 0, 0), pixdim=(1, 2, 3, 4, 0, 0, 0, 0))
+    )
+
+
+@pytest.mark.parametrize("column", [0, 2])
+def test_axes_that_lean_are_a_warning(column: int) -> None:
+    affine = LPS.copy()
+    affine[1, column] += 0.15 if column == 0 else 0.6
+    assert "degrees off the right angle" in read_nifti(nifti(CHEST, affine), "x.nii").warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -172,6 +194,7 @@ def test_a_known_quaternion() -> None:
         (nifti(CHEST, LPS, at_0=("i", 540)), "expected a NIfTI-1 header"),
         (nifti(CHEST, LPS)[:-1], "expected 5,472 bytes, found 5,471"),
         (gzip.compress(nifti(CHEST, LPS))[:-1], "cut off"),
+        (gzip.compress(nifti(CHEST, LPS)[:900]) + gzip.compress(nifti(CHEST, LPS)[900:]), "one gzip stream"),
         (gzip.compress(nifti(CHEST, LPS))[:-9], "found"),
         (gzip.compress(nifti(CHEST, LPS))[:-8] + bytes(8), "damaged data (error)"),
     ],

@@ -31,7 +31,8 @@ def refusal(found: list[Member]) -> str:
 
 
 def spoiled(*which: int, **attributes: Any) -> list[Member]:
-    return members(series(spoil=dict.fromkeys(which, attributes)))
+    usual = {"ConvolutionKernel": "B30f", "TemporalPositionIdentifier": 1}
+    return members(series(spoil=dict.fromkeys(which, attributes), **usual))
 
 
 @given(st.permutations(range(10)))
@@ -80,6 +81,9 @@ def test_a_thinned_series_is_read_with_a_warning() -> None:
         ({"ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "006.dcm, ImageOrientationPatient: expected 1, 0, 0, 0, 1"),
         ({"ImageOrientationPatient": None}, "006.dcm, ImageOrientationPatient: expected six numbers, found none"),
         ({"ImagePositionPatient": None}, "006.dcm, ImagePositionPatient: expected three numbers, found none, as in 1"),
+        ({"SliceThickness": 1}, "006.dcm, SliceThickness: expected 2 as in the others of its series, found 1, as in 1"),
+        ({"ConvolutionKernel": "B60f"}, "006.dcm, ConvolutionKernel: expected B30f as in others of its series"),
+        ({"TemporalPositionIdentifier": 2}, "006.dcm, TemporalPositionIdentifier: expected 1 as in others"),
         ({"pixels": body(1, 18)[0]}, "006.dcm, columns and rows: expected 16, 16 as in the others"),
         ({"RescaleSlope": None}, "006.dcm, RescaleSlope and RescaleIntercept: expected numbers"),
         ({"RescaleSlope": 0, "pixels": np.zeros((16, 16))}, "006.dcm, RescaleSlope"),
@@ -111,6 +115,26 @@ def test_without_positions_the_slice_location_orders_and_nothing_else() -> None:
 def test_without_orientation_the_usual_one_is_assumed_aloud() -> None:
     stack = order(members(series(ImageOrientationPatient=None)), "scan")
     assert "lack ImageOrientationPatient" in stack.warnings[0]
+    supine, prone = (members(series(ImageOrientationPatient=None, PatientPosition=p)) for p in ("HFS", "HFP"))
+    assert order(supine, "scan").warnings == stack.warnings
+    assert "a patient who lies HFP: left and right cannot be told" in refusal(prone)
+
+
+def test_half_a_series_turned_round_is_refused_by_what_a_slice_says() -> None:
+    assert "expected -1, 0, 0, 0, 1, 0 as in the others" in refusal(
+        spoiled(*range(5), ImageOrientationPatient=[-1, 0, 0, 0, 1, 0])
+    )
+
+
+def test_two_scans_that_take_turns_are_told_and_blocks_of_one_are_not() -> None:
+    turns = members(series(spoil={i: {"AcquisitionNumber": i % 2} for i in range(10)}))
+    assert "AcquisitionNumber changes 9 times along the series, between 0, 1" in order(turns, "scan").warnings[0]
+    blocks = members(series(spoil={i: {"AcquisitionNumber": i // 4} for i in range(10)}))
+    assert order(blocks, "scan").warnings == ()
+
+
+def test_what_can_be_done_without_may_be_broken() -> None:
+    assert order(members(series(SliceLocation=1e7, GantryDetectorTilt="NaN")), "scan").warnings == ()
 
 
 def test_a_tilted_gantry_is_a_warning_with_its_angle() -> None:

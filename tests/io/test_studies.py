@@ -160,3 +160,22 @@ def test_one_slice_in_two_files_is_one_slice() -> None:
     (choice,) = choose([ct(f"{i}", "1", sop_uid="7", position=(0.0, 0.0, float(i))) for i in range(9)])
     assert len(choice.slices) == 9
     assert choice.others == ()
+    # of a volume, whether it is a copy is seen by its pixels
+    (choice,) = choose([*(ct(f"{i}", "1", sop_uid=f"{i}") for i in range(9)), ct("again", "1", sop_uid="4")])
+    assert [m.path for m in choice.slices] == [*(f"{i}" for i in range(9)), "again"]
+    assert choice.others == ()
+
+
+def test_a_localizer_among_the_slices_of_a_series_is_left_out() -> None:
+    scout = ct("scout", "a", image_type=("ORIGINAL", "PRIMARY", "LOCALIZER"), view="coronal", series_number=2)
+    (choice,) = choose(
+        [scout, *series("a", series_number=2, thickness=1.0), *series("b", 8, thickness=5.0, series_number=3)]
+    )
+    assert [m.path for m in choice.slices] == [f"a{i}" for i in range(8, -1, -1)]
+    assert choice.others == ("series 3 (8 axial)", "series 2 (1 coronal)")
+
+
+def test_slices_without_a_study_have_their_series() -> None:
+    (choice,) = choose(series("a", study_uid=""))
+    assert len(choice.slices) == 9
+    assert len(choose(series("", study_uid=""))) == 9

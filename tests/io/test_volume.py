@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_making import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, LOSSLESS, RLE
+from dicom_making import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, LOSSLESS, RLE, data_set
 from hypothesis import given
 from hypothesis import strategies as st
 from series_making import body, members, series
 
 from pneumoscope.core.image import Volume
 from pneumoscope.errors import InputError
+from pneumoscope.io.dicom_grey import padding_range
 from pneumoscope.io.dicom_pixels import Layout
 from pneumoscope.io.dicom_slice import AIR, SliceFacts, write_hounsfield
 from pneumoscope.io.volume import implausible, read_series
@@ -92,6 +93,14 @@ def test_padding_becomes_air_and_is_no_proof_of_air() -> None:
     assert "expected air (-1020 to -800), found hardly any" in volume(series(hu, **more)).warnings[0]
 
 
+@pytest.mark.parametrize(("signed", "stated"), [(0, 63536), (0, -2000), (1, 63536), (1, -2000)])
+def test_padding_may_be_written_with_the_other_sign(signed: int, stated: int) -> None:
+    facts = data_set(np.zeros((2, 2), np.uint16), PixelRepresentation=signed)
+    facts.add_new(0x00280120, "SS" if stated < 0 else "US", stated)
+    value = -2000 if signed else 63536
+    assert padding_range(facts, bool(signed)) == (value, value)
+
+
 def test_values_beyond_int16_are_clipped_aloud() -> None:
     hu = body().astype(np.float64)
     hu[4, 8, 8] = 40000
@@ -134,12 +143,11 @@ def test_the_same_slice_twice_is_read_once() -> None:
 
 
 def test_two_reconstructions_in_one_series_are_refused() -> None:
-    files = series(ConvolutionKernel="B30f")
-    other = series(body() + 5, ConvolutionKernel="B60f")
+    files = series(AcquisitionNumber=3)
+    other = series(body() + 5, AcquisitionNumber=4)
     text = refusal(files | {f"x{name}": data for name, data in other.items()})
     assert text.startswith("010.dcm and x010.dcm: expected one slice at a place, found two with other pixels (")
-    assert "ConvolutionKernel B30f" in text
-    assert "ConvolutionKernel B60f" in text
+    assert "(AcquisitionNumber 3 and 4)" in text
     assert "phases" in text
 
 

@@ -29,7 +29,9 @@ def study_net() -> StudyNet:
 
 
 @pytest.mark.parametrize("slices", [1, 2, 7, 300])
-def test_a_study_of_any_length_is_answered_as_by_torch(made_study_bundle: Path, slices: int, study_net: StudyNet) -> None:
+def test_a_study_of_any_length_is_answered_as_by_torch(
+    made_study_bundle: Path, slices: int, study_net: StudyNet
+) -> None:
     runner = StudyEngine(bundles.load(str(made_study_bundle)).read(bundles.STUDY_GRAPH))
     rng = np.random.default_rng(slices)
     features = rng.standard_normal((slices, FEATURES)).astype(np.float32)
@@ -83,7 +85,7 @@ def test_a_graph_of_other_networks_is_found(made_study_bundle: Path) -> None:
     with torch.no_grad():
         other.ensemble.head.linears[-1].bias.add_(torch.tensor([0.0, 3.0, -3.0]))
     studies = [np.random.default_rng(i).random((4, SIZE, SIZE), dtype=np.float32) for i in range(2)]
-    with pytest.raises(IntegrityError, match="expected the graph within 0.0001 of torch"):
+    with pytest.raises(IntegrityError, match=r"expected the graph within 0\.0001 of torch"):
         graphs.check_studies(
             bundle.read(bundles.GRAPH), bundle.read(bundles.STUDY_GRAPH), slice_net(RECIPE), other, studies, None
         )

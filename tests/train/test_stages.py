@@ -16,6 +16,7 @@ from pneumoscope.core.resolve import resolve
 from pneumoscope.io.manifest import read_dataset
 from pneumoscope.nets.build import probabilities
 from pneumoscope.recipes import find
+from pneumoscope.train import learner
 from pneumoscope.train.bench import Bench
 from pneumoscope.train.data import prepare
 from pneumoscope.train.environment import Clock
@@ -117,3 +118,19 @@ def test_the_digest_of_a_backbone_is_of_its_weights(dataset: Dataset, tmp_path: 
     # no tensor holds an epsilon, and features depend on it
     next(m for m in net.backbone.modules() if isinstance(m, torch.nn.BatchNorm2d)).eps = 0.1
     assert weights_digest(net.backbone) != changed
+
+
+def test_maps_below_a_cut_that_would_take_too_much_are_not_kept(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same answers either way: what is frozen is asked once, or in every epoch."""
+    overrides = OVERRIDES | {"stages.head.net": "vgg16", "stages.head.trainable": "upper:1", "stages.head.epochs": "1"}
+    recipe = resolve(find("szalay2021")[0], overrides=overrides)
+    answers = []
+    for name, most in (("kept", learner.MOST_KNOWN), ("anew", 0)):
+        monkeypatch.setattr(learner, "MOST_KNOWN", most)
+        one = bench(dataset, recipe, tmp_path / name)
+        net, _ = fit_stages(one, [0, 1, 2, 3], [4, 5], tmp_path / name / "f", fold=0, what="fit")
+        assert bool(one.known) == (name == "kept")
+        answers.append(predict(one, net, [6, 7, 8]))
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-5)

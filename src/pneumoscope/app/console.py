@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,8 +76,17 @@ def _of_file(option: str, path: Path) -> dict[str, str]:
             data = file.read(MOST + 1)
     except OSError as error:
         raise UsageError(f"{option} @{path}: expected a file that can be read, found '{error.strerror}'.") from error
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        for key, n in Counter(key for key, _ in pairs).items():
+            if n > 1:
+                raise UsageError(f"{option} @{path}: expected each name once, found '{key}' twice. Leave one out.")
+        return dict(pairs)
+
     try:
         values = parse_json(data, "file") if len(data) <= MOST else None
+        if values is not None:
+            json.loads(data, object_pairs_hook=once)  # by itself, JSON takes the last of two
     except Mismatch as error:
         raise UsageError(f"{option} @{path}: expected a JSON object of field and value. {error}") from error
     if not isinstance(values, dict) or not values or "" in values:

@@ -144,12 +144,14 @@ class Split:
     unit: "group" (honest: a key is a patient) or "image" (what some papers did: a key is a file, and a patient
     with several files may stand on both sides; `shared_groups` says how many do).
     dataset: digest of the dataset it was made for; it is reused for no other.
+    train_on: data sets that are learned from and chosen on, empty for all; the test parts hold files of every one.
     """
 
     unit: Literal["group", "image"]
     folds: tuple[Fold, ...]
     dataset: str
     seed: int
+    train_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.folds:
@@ -177,7 +179,10 @@ class Split:
                 "Use another --out, or the data as it was."
             )
         keys = set(getattr(self.folds[fold], part))
-        return [i for i, s in enumerate(dataset.samples) if self.key(s) in keys]
+        wanted = set(self.train_on) if part != "test" else set()
+        return [
+            i for i, s in enumerate(dataset.samples) if self.key(s) in keys and (not wanted or s.collection in wanted)
+        ]
 
     def shared_groups(self, dataset: Dataset) -> int:
         """Number of patients with files on both sides of a fold: 0 where `unit` is "group"."""

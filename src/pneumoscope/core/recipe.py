@@ -163,8 +163,8 @@ class Protocol:
         (a paper's fact, never the honest protocol's).
     train_share: share of each training part that is learned from, and chosen on: a smaller one's patients stand in a
         larger one's, and the test parts stay as they are.
-    train_on: data sets (see `Sample.collection`) that are learned from, empty for all: patients without a file in one
-        of them stand in the test parts only.
+    train_on: data sets (see `Sample.collection`) whose files are learned from, empty for all; the test parts hold
+        files of every one.
     """
 
     name: Literal["honest", "paper"]
@@ -277,6 +277,8 @@ class Recipe:
                     f"stages.{stage.name}.init: expected a stage before it ({', '.join(sorted(before)) or 'none'}), "
                     f"found '{of}'."
                 )
+            if kind == "stage":
+                self._check_like(stage, next(s for s in self.stages if s.name == of))
             # fitted once for all folds, it would carry what one fold's stage saw into the others
             if kind == "stage" and stage.role != MAIN and next(s for s in self.stages if s.name == of).role == MAIN:
                 raise RecipeError(
@@ -284,6 +286,12 @@ class Recipe:
                     f"'{of}'."
                 )
             before.add(stage.name)
+
+    def _check_like(self, stage: Stage, before: Stage) -> None:
+        """A stage goes on with the network of the stage that it starts from; only the outputs follow its classes."""
+        for name in ("net", "head"):
+            mine, its = getattr(stage, name), getattr(before, name)
+            _need(mine == its, f"stages.{stage.name}.{name}", f"that of stage '{before.name}', {its}", mine)
 
     def _check_roles(self) -> None:
         roles = [role.name for role in self.roles]

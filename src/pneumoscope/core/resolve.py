@@ -70,7 +70,7 @@ def with_variant(recipe: Recipe, variant: str | None) -> Recipe:
         )
     of = f"{variant}:"
     own = {key.removeprefix(of): text for key, text in recipe.sources.items() if key.startswith(of)}
-    changed = with_values(recipe, recipe.variants[variant])
+    changed = with_values(recipe, _followed(recipe, recipe.variants[variant]))
     return dataclasses.replace(changed, variant=variant, sources={**recipe.sources, **own})
 
 
@@ -80,9 +80,24 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, str]) -> Recipe:
     Raises:
         RecipeError: an unknown field, or a value that does not fit it.
     """
+    overrides = _followed(recipe, overrides)
     changed = with_values(recipe, {path: _parse(path, text) for path, text in overrides.items()})
     kept = {k: text for k, text in recipe.sources.items() if not any(k.startswith(f"{path}.") for path in overrides)}
     return dataclasses.replace(changed, sources={**kept, **dict.fromkeys(overrides, OVERRIDE)})
+
+
+def _followed(recipe: Recipe, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values, and those of a stage's network for the stages that go on with it, unless they have their own."""
+    found = dict(values)
+    for stage in recipe.stages:
+        of = stage.init.removeprefix("stage:")
+        if of == stage.init:
+            continue
+        for field in ("net", "head"):
+            above = f"stages.{of}.{field}"
+            for path in [p for p in found if p == above or p.startswith(f"{above}.")]:
+                found.setdefault(path.replace(above, f"stages.{stage.name}.{field}", 1), found[path])
+    return found
 
 
 def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:

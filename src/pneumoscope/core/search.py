@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pneumoscope.core.result import Evaluation
+from pneumoscope.core.result import Evaluation, Interval
 from pneumoscope.core.serial import Undefinable
+from pneumoscope.core.space import Choice, Range
+from pneumoscope.errors import IntegrityError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +40,14 @@ class Trial:
 class Tried:
     """All trials of a search, before anything is said about the hold-out.
 
-    space: dotted field -> its space as text. winner: number of the trial with the greatest value. importance: field
+    space: what each dotted field was searched in. winner: number of the trial with the greatest value. importance: field
     -> share of what tells good trials from the rest, the greatest first; empty where that is not known, and
     `importance_note` says how it was found, or why not. inner: number of inner folds. images, patients: of the
     training part. split: digest of the split that parts it from the hold-out.
     """
 
     trials: tuple[Trial, ...]
-    space: Mapping[str, str]
+    space: Mapping[str, Choice | Range]
     winner: int
     importance: Mapping[str, float]
     importance_note: str
@@ -61,23 +63,40 @@ class Tried:
 
     @property
     def best(self) -> Trial:
-        """The trial that won."""
-        return next(trial for trial in self.trials if trial.number == self.winner)
+        """The trial that won.
+
+        Raises:
+            IntegrityError: there is none.
+        """
+        for trial in self.trials:
+            if trial.number == self.winner and trial.state == "complete":
+                return trial
+        raise IntegrityError(
+            f"search: expected the winner among the trials that ran to their end, found no trial {self.winner} there. "
+            "Name another --out and --storage."
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
     """A search that is done. winner, as_written: on the one hold-out; the same where the recipe as written won.
 
-    settings: dotted field -> value, the winner's. warnings: what a reader must know of the data.
+    overrides: dotted field -> value, what was set for the whole search: "as written" is with these. settings: dotted
+    field -> value, the winner's of what was searched. differences: metric -> the winner's figure less that of the
+    recipe as written, paired; empty where they are the same. mapping: label -> class. warnings: what a reader must
+    know of the data.
     """
 
     recipe: str
     digest: str
     tried: Tried
+    overrides: Mapping[str, Any]
     settings: Mapping[str, Any]
     as_written_settings: Mapping[str, Any]
     winner: Evaluation
     as_written: Evaluation
     same: bool
+    differences: Mapping[str, Interval] = field(default_factory=dict)
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    ungrouped: bool = False
     warnings: tuple[str, ...] = field(default_factory=tuple)

@@ -74,7 +74,16 @@ def space_text(space: Choice | Range) -> str:
     """A space as `read_space` takes it."""
     if isinstance(space, Choice):
         return ",".join(map(value_text, space.values))
-    return f"{json.dumps(space.low)}..{json.dumps(space.high)}" + (":log" if space.log else "")
+    low, high = (int(end) if space.whole else end for end in (space.low, space.high))
+    return f"{json.dumps(low)}..{json.dumps(high)}" + (":log" if space.log else "")
+
+
+def read_value(text: str) -> Any:
+    """What is written after `--set FIELD=`, or between the commas of a choice: JSON, else a plain word."""
+    try:
+        return parse_json(text.encode(), "value")
+    except Mismatch:
+        return text
 
 
 def value_text(value: Any) -> str:
@@ -116,7 +125,7 @@ def _read(path: str, text: str, recipe: Recipe) -> Choice | Range:
     words = list(_words(text))
     if len(words) == 1 and ".." in text and text[0] not in ('"', *_OPEN):
         return _read_range(path, text, recipe)
-    return Choice(values=tuple(_value(word) for word in words))
+    return Choice(values=tuple(read_value(word) for word in words))
 
 
 def _words(text: str) -> Iterator[str]:
@@ -133,13 +142,6 @@ def _words(text: str) -> Iterator[str]:
     yield word.strip()
 
 
-def _value(word: str) -> Any:
-    try:
-        return parse_json(word.encode(), "value")
-    except Mismatch:
-        return word  # as after --set: what is no JSON is a string
-
-
 def _read_range(path: str, text: str, recipe: Recipe) -> Range:
     """`LOW..HIGH` or `LOW..HIGH:log`, of integers where the field is one."""
     ends, _, scale = text.partition(":")
@@ -150,7 +152,7 @@ def _read_range(path: str, text: str, recipe: Recipe) -> Range:
             f"--search {path}: expected a list of values (A,B,C), since the field is no number, found '{text}'."
         )
     whole = isinstance(of, int)
-    found = [_value(low), _value(high)]
+    found = [read_value(low), read_value(high)]
     right = [type(n) is int or (type(n) is float and not whole) for n in found]
     if not all(right) or scale not in ("", "log") or text.endswith(":"):
         kind = "integers" if whole else "numbers"

@@ -46,7 +46,18 @@ def make_split(dataset: Dataset, protocol: Protocol) -> Split:
         _require(keys, dataset.classes, protocol)
         tests = _deal(keys, protocol)
     folds = [_fold(keys, test, dataset.classes, protocol, stream=k) for k, test in enumerate(tests)]
-    return Split(unit=protocol.unit, folds=tuple(folds), dataset=dataset.digest, seed=protocol.seed)
+    return split_of(folds, dataset, protocol)
+
+
+def split_of(folds: Sequence[Fold], dataset: Dataset, protocol: Protocol) -> Split:
+    """Folds of a dataset as the split that the protocol makes of them."""
+    return Split(
+        unit=protocol.unit,
+        folds=tuple(folds),
+        dataset=dataset.digest,
+        seed=protocol.seed,
+        train_on=protocol.train_on,
+    )
 
 
 def final_split(dataset: Dataset, protocol: Protocol) -> Fold:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
 
 from pneumoscope.io.archive import MAX_TOTAL
 
@@ -32,6 +32,12 @@ def folder_problem(folder: Path) -> str | None:
     except OSError:
         return "that are folders which cannot be read (check their rights)"
     return None if count else "that are empty folders (copy the series there)"
+
+
+def inside_another(files: Sequence[str]) -> str | None:
+    """The first of several paths that lies in another of them: the same slices under two labels. None without any."""
+    named = {PurePosixPath(file) for file in files}
+    return next((file for file in files if not named.isdisjoint(PurePosixPath(file).parents)), None)
 
 
 def digest_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""A labelled folder into its Description: what labels.csv and the headers of the files say, no pixel decoded.
+"""A labelled folder into its Description: what labels.csv, slices.csv and headers of files say, no pixel decoded.
 
 Every label is taken as it stands, without a recipe. Identifiers of patients are counted here and go no further.
 """
@@ -18,6 +18,7 @@ import numpy as np
 from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.result import Sizes
 from pneumoscope.io.archive import shown
+from pneumoscope.io.describe_scans import Mark, marks_of, scans_of
 from pneumoscope.io.description import (
     MOST,
     MOST_NAMES,
@@ -34,6 +35,8 @@ from pneumoscope.io.description import (
 )
 from pneumoscope.io.headers import Header, read_header
 from pneumoscope.io.manifest import BLANK, file_problem, read_rows
+from pneumoscope.io.scans import Scan
+from pneumoscope.io.slice_labels import read_slices
 from pneumoscope.io.tells import Tell, steps, tell
 
 __all__ = ["Description", "describe", "resolution"]
@@ -46,6 +49,7 @@ class _Image(NamedTuple):
     row: Mapping[str, str]
     header: Header | None
     original: tuple[int, int] | None
+    marks: tuple[Mark, ...] = ()
 
     @property
     def label(self) -> str:
@@ -56,6 +60,10 @@ class _Image(NamedTuple):
         return self.row.get("group_id") or self.row.get("patient_id") or ""
 
     @property
+    def scan(self) -> Scan | None:
+        return self.header.scan if self.header else None
+
+    @property
     def stored(self) -> tuple[int, int] | None:
         return (self.header.width, self.header.height) if self.header and not self.header.problem else None
 
@@ -63,13 +71,14 @@ class _Image(NamedTuple):
 def describe(root: Path, *, progress: Progress = silent) -> Description:
     """Describe the folder `root`: every label as it stands, no recipe and no class.
 
-    Of each file only the header is read. A file that is missing or cannot be read is named and counted.
+    Of each file, and of each slice of a series, only the header is read. A file that is missing or cannot be read is
+    named and counted.
 
     Raises:
-        DataError: no labels.csv, or one that does not hold together.
+        DataError: no labels.csv, or one or a slices.csv that does not hold together.
     """
-    rows = read_rows(root)
-    images, problems = _look(root.resolve(), rows, progress)
+    rows, infections = read_rows(root), read_slices(root)
+    images, problems = _look(root.resolve(), rows, infections, progress)
     by_label: dict[str, list[_Image]] = defaultdict(list)
     for image in images:
         by_label[image.label].append(image)
@@ -77,6 +86,8 @@ def describe(root: Path, *, progress: Progress = silent) -> Description:
     found = Description(
         root=str(root),
         images=len(images),
+        series=sum(i.scan is not None for i in images),
+        unplaced=len(infections.keys() - {mark.file for i in images for mark in i.marks}),
         patients=len({i.patient for i in images if i.patient}),
         per_patient=_per_patient(images),
         columns=tuple(rows[0]),
@@ -93,7 +104,7 @@ def describe(root: Path, *, progress: Progress = silent) -> Description:
 
 
 def _look(
-    root: Path, rows: Sequence[Mapping[str, str]], progress: Progress
+    root: Path, rows: Sequence[Mapping[str, str]], infections: Mapping[str, bool], progress: Progress
 ) -> tuple[list[_Image], tuple[Problem, ...]]:
     images: list[_Image] = []
     problems: dict[str, list[str]] = defaultdict(list)
@@ -104,7 +115,8 @@ def _look(
             why = header.problem and f"that cannot be read: {header.problem}"
         if why:
             problems[why].append(row["file"])
-        images.append(_Image(row, header, _original(row)))
+        marks = marks_of(root, header.scan, infections) if header else ()
+        images.append(_Image(row, header, _original(row), marks))
         progress("reading headers", i + 1, len(rows))
     ordered = sorted(problems.items(), key=lambda item: (-len(item[1]), item[0]))
     return images, tuple(Problem(why=why, images=len(f), files=tuple(f[:MOST_NAMES])) for why, f in ordered)
@@ -131,6 +143,7 @@ def _label(name: str, images: Sequence[_Image]) -> Label:
         views=_tally(i.row.get("view", "") for i in images),
         sources=_tally(i.row.get("source", "") for i in images),
         parts=dict(sorted(Counter(i.row.get("split") or BLANK for i in images).items())),
+        scans=scans_of([i.scan for i in images if i.scan], [i.marks for i in images if i.scan]),
     )
 
 
@@ -220,6 +233,7 @@ def _tells(images: Sequence[_Image]) -> tuple[Tell, ...]:
         "depth and colour": [i.header.depth or None if i.header else None for i in images],
         "view": [i.row.get("view") or BLANK for i in images],
         "source": [i.row.get("source") or BLANK for i in images],
+        **_scan_facts([i.scan for i in images]),
     }
     found = []
     for by, values in facts.items():
@@ -228,6 +242,18 @@ def _tells(images: Sequence[_Image]) -> tuple[Tell, ...]:
         if one is not None and one.values > 1:
             found.append(one)
     return tuple(sorted(found, key=lambda t: t.chance - t.balanced_accuracy))
+
+
+def _scan_facts(scans: Sequence[Scan | None]) -> dict[str, list[str | None]]:
+    """What the headers of scans say, and single images do not."""
+    slices = iter(steps([scan.slices for scan in scans if scan]))
+    return {
+        "number of slices": [next(slices) if scan else None for scan in scans],
+        "distance between slices": [f"{scan.spacing_mm[0]:.1f} mm" if scan else None for scan in scans],
+        "slice thickness": [f"{scan.thickness_mm or 0:.1f} mm" if scan else None for scan in scans],
+        "kernel": [scan.kernel or BLANK if scan else None for scan in scans],
+        "manufacturer": [scan.manufacturer or BLANK if scan else None for scan in scans],
+    }
 
 
 def _sizes(images: Sequence[_Image]) -> tuple[list[str | None], ...]:
@@ -262,6 +288,11 @@ def _warnings(d: Description) -> tuple[str, ...]:
             d.mixed,
             f"Patients with images of several labels: {_counted(d.mixed)}. Where a label is about the patient, one of "
             "them is wrong.",
+        ),
+        (
+            d.unplaced,
+            f"slices.csv labels {d.unplaced:,} slices that are no slice of a series listed here: no file there, or no "
+            "part of the series that is read.",
         ),
         (d.across, f"Patients in more than one official part: {d.across:,}. That split leaks."),
     ]

@@ -17,6 +17,7 @@ from pneumoscope.io.tells import Tell
 MOST = 50  # values of a column, and findings, that are listed one by one
 MOST_SIZES = 300  # different sizes that are listed one by one
 MOST_NAMES = 20  # files that are named for one problem
+PROFILE = 20  # parts of a scan from feet to head
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +61,54 @@ class PerPatient:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Least, median and greatest of some numbers."""
+
+    min: Undefinable
+    median: Undefinable
+    max: Undefinable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Profile:
+    """Where along the body infected slices lie: Xue & Abhayaratne 2021, Fig. 1, of the column infection of slices.csv.
+
+    labelled, infected: slices in each of `PROFILE` equal parts of the scan from feet to head, of all studies together.
+    studies: those with any labelled slice.
+    """
+
+    studies: int
+    labelled: tuple[int, ...]
+    infected: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scans:
+    """The CT scans of one label.
+
+    slices: a study. step_mm: from slice to slice. pixel_mm: from column to column. thicknesses: SliceThickness in mm,
+    as text. unlike: scans whose pixels are not square. profile: None where no slice is labelled.
+    """
+
+    studies: int
+    slices: Spread
+    step_mm: Spread
+    pixel_mm: Spread
+    unlike: int
+    thicknesses: Tally
+    kernels: Tally
+    manufacturers: Tally
+    profile: Profile | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Label:
     """What is known of the images of one label.
 
     patients: different group_id, else patient_id. unidentified: images with neither. per_patient: None without
     patients. formats, depths: of the files that can be read ("8-bit grey"), and the formats of the others. stored:
     the files' own sizes; original: those of orig_w and orig_h; None where there are none. blanks: column -> blank
-    fields. parts: official parts ("train", "val", "test").
+    fields. parts: official parts ("train", "val", "test"). scans: None where none of the files is a scan.
     """
 
     name: str
@@ -82,6 +124,7 @@ class Label:
     views: Tally
     sources: Tally
     parts: Mapping[str, int]
+    scans: Scans | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,14 +155,17 @@ class Problem:
 class Description:
     """What a labelled folder holds.
 
-    labels: as they stand, most images first. mixed: labels, joined by " + " -> patients with images of just these.
-    across: patients with images in more than one official part. repeated: files that are listed more than once.
-    tells: facts beside the picture that tell labels apart, each measured, striking or not.
-    warnings: what a user should know, one sentence or two each.
+    images: rows of labels.csv. series: those of them that are CT scans of several slices. unplaced: slices that
+    slices.csv labels and that are no slice of these. labels: as they stand, most images first. mixed: labels, joined by
+    " + " -> patients with images of just these. across: patients with images in more than one official part.
+    repeated: files that are listed more than once. tells: facts beside the picture that tell labels apart, each
+    measured, striking or not. warnings: what a user should know, one sentence or two each.
     """
 
     root: str
     images: int
+    series: int
+    unplaced: int
     patients: int
     per_patient: PerPatient | None
     columns: tuple[str, ...]

@@ -22,7 +22,7 @@ from pneumoscope.errors import InputError
 from pneumoscope.io import dicom_pixels as px
 from pneumoscope.io.dicom_grey import brightness, padding
 from pneumoscope.io.dicom_slice import AIR, SliceFacts, slice_facts, stored_at
-from pneumoscope.io.dicom_values import numbers, text
+from pneumoscope.io.dicom_values import numbers, printable, text
 from pneumoscope.io.foreign import named, quiet
 from pneumoscope.io.sniff import stray_bytes
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MAX_INFLATED = 256 * 2**20  # bytes of a deflated data set: twice 50 megapixels of 16 bits
 PIXEL_DATA = 0x7FE00010
+MAX_UID = 256  # characters, where 64 are allowed: two UIDs that are too long are still two
 
 _WHOLE = "a whole DICOM image"
 _XRAY = ("CR", "DX", "RG")
@@ -243,9 +244,9 @@ def _facts(ds: Dataset, name: str) -> Facts:
     identifier = str(ds.get("PatientID") or "").strip()
     return Facts(
         modality=modality,
-        study_uid=text(ds, "StudyInstanceUID"),
-        series_uid=text(ds, "SeriesInstanceUID"),
-        sop_uid=text(ds, "SOPInstanceUID"),
+        study_uid=text(ds, "StudyInstanceUID", MAX_UID),
+        series_uid=text(ds, "SeriesInstanceUID", MAX_UID),
+        sop_uid=text(ds, "SOPInstanceUID", MAX_UID),
         patient=pseudonym(identifier) if identifier else None,
         view=plane if modality == "ct" else text(ds, "ViewPosition").upper() or None,
         body_part=text(ds, "BodyPartExamined").upper() or None,
@@ -262,7 +263,8 @@ def _facts(ds: Dataset, name: str) -> Facts:
 
 def _image_type(ds: Dataset) -> tuple[str, ...]:
     value = ds.get("ImageType") or ()
-    return tuple(str(v).strip().upper()[:64] for v in ([value] if isinstance(value, str) else value))
+    values = [value] if isinstance(value, str) else value
+    return tuple(printable(str(v)).upper()[:64] for v in values)
 
 
 def _modality(ds: Dataset, name: str) -> Modality:

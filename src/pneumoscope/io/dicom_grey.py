@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 Grey = tuple[np.ndarray, tuple[AppliedStep, ...], tuple[str, ...]]
 
 
-def padding_range(ds: Dataset, signed: bool) -> tuple[float, float] | None:
+def padding_range(ds: Dataset, signed: bool) -> tuple[int, int] | None:
     """The least and the greatest stored value that is padding and no image (PS3.3 C.7.5.1.1.2), None without any."""
     value = numbers(ds, "PixelPaddingValue")
     if not value:
         return None
-    first, last = value[0], (numbers(ds, "PixelPaddingRangeLimit") or value)[0]
-    if signed:  # often written as if it were unsigned
-        first, last = (v - 65536 if v > 32767 else v for v in (first, last))
+    limits = int(value[0]), int((numbers(ds, "PixelPaddingRangeLimit") or value)[0])
+    # often written as if it were unsigned where values are signed, or the reverse
+    first, last = (v - 65536 if signed and v > 32767 else v + 65536 if not signed and v < 0 else v for v in limits)
     return min(first, last), max(first, last)
 
 

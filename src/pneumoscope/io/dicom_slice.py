@@ -14,7 +14,7 @@ import numpy as np
 
 from pneumoscope.io import dicom_pixels as px
 from pneumoscope.io.dicom_grey import padding_range
-from pneumoscope.io.dicom_values import numbers, text
+from pneumoscope.io.dicom_values import if_number, numbers, text
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -43,7 +43,8 @@ class SliceFacts:
 
     stored: None where the bytes of the file must be unpacked before they can be read by position. spacing: (y, x) mm.
     location: SliceLocation, mm. tilt: GantryDetectorTilt, degrees. rescale: (slope, intercept), None where absent.
-    padding: first and last stored value that is no image. part: what tells two reconstructions or phases apart.
+    padding: first and last stored value that is no image. lies: PatientPosition. phase: TemporalPositionIdentifier.
+    acquisition: AcquisitionNumber.
     """
 
     layout: px.Layout
@@ -53,9 +54,11 @@ class SliceFacts:
     tilt: float = 0.0
     rescale: tuple[float, float] | None = None
     rescale_type: str = ""
-    padding: tuple[float, float] | None = None
+    padding: tuple[int, int] | None = None
     frame_of_reference: str = ""
-    part: str = ""
+    lies: str = ""
+    phase: str = ""
+    acquisition: str = ""
 
 
 def stored_at(data: bytes, syntax: str, layout: px.Layout, at: int, length: int) -> Stored | None:
@@ -72,20 +75,20 @@ def slice_facts(ds: Dataset, layout: px.Layout, stored: Stored | None) -> SliceF
     Raises:
         InputError: a number that is none.
     """
-    spacing, location, tilt = (numbers(ds, k) for k in ("PixelSpacing", "SliceLocation", "GantryDetectorTilt"))
-    slope, intercept = numbers(ds, "RescaleSlope"), numbers(ds, "RescaleIntercept")
-    parts = ("AcquisitionNumber", "TemporalPositionIdentifier", "ConvolutionKernel", "SliceThickness")
+    spacing, slope, intercept = (numbers(ds, k) for k in ("PixelSpacing", "RescaleSlope", "RescaleIntercept"))
     return SliceFacts(
         layout=layout,
         stored=stored,
         spacing=(spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None,
-        location=location[0] if location else None,
-        tilt=tilt[0] if tilt else 0.0,
+        location=if_number(ds, "SliceLocation"),
+        tilt=if_number(ds, "GantryDetectorTilt") or 0.0,
         rescale=(slope[0], intercept[0]) if slope and intercept and slope[0] != 0 else None,
         rescale_type=text(ds, "RescaleType").upper(),
         padding=padding_range(ds, layout.signed),
         frame_of_reference=text(ds, "FrameOfReferenceUID"),
-        part=", ".join(f"{k} {text(ds, k)}" for k in parts if text(ds, k)),
+        lies=text(ds, "PatientPosition").upper(),
+        phase=text(ds, "TemporalPositionIdentifier"),
+        acquisition=text(ds, "AcquisitionNumber"),
     )
 
 
@@ -102,7 +105,8 @@ def write_hounsfield(stored: np.ndarray, facts: SliceFacts, out: np.ndarray) -> 
     slope, intercept = facts.rescale or (1.0, 0.0)
     pad = None
     if facts.padding is not None:
-        pad = (stored >= facts.padding[0]) & (stored <= facts.padding[1])
+        first, last = facts.padding
+        pad = stored == first if first == last else (stored >= first) & (stored <= last)
     return write_scaled(stored, slope, intercept, out, pad)
 
 

@@ -1,7 +1,8 @@
-"""What an image file says of itself before its pixels: format, size, depth and colour; nothing is decoded.
+"""What an image or a scan says of itself before its pixels: format, size, depth and colour; nothing is decoded.
 
 PNG by its IHDR chunk (ISO/IEC 15948, 11.2.1), JPEG by its frame header (ITU-T T.81 B.2.2) through Pillow, DICOM
-through `io.dicom`. A file that looks well here may still be cut off: that shows only when it is read whole.
+through `io.dicom`, a folder, a zip and NIfTI through `io.scans`. A file that looks well here may still be cut off: that
+shows only when it is read whole.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from pneumoscope.errors import InputError
+from pneumoscope.io.archive import open_archive, read_member
 from pneumoscope.io.dicom import read_facts
 from pneumoscope.io.foreign import MAX_BYTES, check_size, named, quiet
-from pneumoscope.io.sniff import HEAD, sniff
+from pneumoscope.io.scans import Scan, find, nifti_scan, series_scan
+from pneumoscope.io.sniff import HEAD, nifti_head, sniff
 
 DICOM_HEAD = 2**18  # bytes that hold nearly every DICOM header; a longer one costs reading the whole file
 
@@ -25,11 +29,12 @@ _JPEG_COLOURS = {"L": "grey", "RGB": "colour", "CMYK": "CMYK colour"}  # Pillow'
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """What one file is.
+    """What one file or folder is.
 
-    format: "png", "jpeg", "dicom", or what else it is, as `sniff` names it. width, height: pixels as stored, before
-    an Exif orientation turns them; 0 where there is a problem. depth: bits and colour, "8-bit grey". problem: why it
-    is not read, without the name of the file, "" where it is.
+    format: "png", "jpeg", "dicom", "nifti", "dicom series", "zip with a dicom series", or what else it is, as `sniff`
+    names it. width, height: pixels as stored, before an Exif orientation turns them; 0 where there is a problem.
+    depth: bits and colour, "8-bit grey". problem: why it is not read, without the name of the file, "" where it is.
+    scan: of several slices.
     """
 
     format: str
@@ -37,28 +42,59 @@ class Header:
     height: int = 0
     depth: str = ""
     problem: str = ""
+    scan: Scan | None = None
 
 
 def read_header(path: Path, name: str) -> Header:
-    """The header of the regular file `path`; `name` stands for it in what the parsers say.
+    """The header of the regular file or the folder `path`; `name` stands for it in what the parsers say.
 
     Raises nothing about the file itself: whatever is wrong with it is the header's `problem`.
     """
-    kind = "an unreadable file"
+    kind = "a folder" if path.is_dir() else "an unreadable file"
     try:
+        if path.is_dir():
+            return _study(path, name, "")
         with named(name, "a readable file", "Check its rights."), path.open("rb") as file:
-            head = file.read(HEAD)
-            kind = sniff(head)
-            file.seek(0)
-            if kind == "png":
-                return _png(head, name)
-            if kind == "jpeg":
-                return _jpeg(file, name)
-            if kind in ("dicom", "maybe dicom"):
-                return _dicom(file, name)
+            kind = sniff(file.read(HEAD))
+            return _study(path, name, "zip with a ") if kind == "zip" else _stream(file, name)
     except InputError as error:
-        return Header(format=_shown(kind), problem=str(error).removeprefix(name).lstrip(":, "))
-    return Header(format=_shown(kind), problem=f"expected PNG, JPEG or DICOM, found {_shown(kind)}.")
+        # of several files each is named with its path
+        said = str(error).removeprefix(name).removeprefix(str(path)).lstrip(f":, {os.sep}")
+        said = said.replace(f"{path.parent}{os.sep}", "")
+        return Header(format=_shown(kind), problem=said)
+
+
+def _study(path: Path, name: str, packed: str) -> Header:
+    """The header of the one study in a folder or a zip."""
+    found = find(path, name)
+    if found.slices:
+        return _of_scan(series_scan(found, name), f"{packed}dicom series")
+    if found.member is None:
+        with named(name, "a readable file", "Check its rights."), found.file.open("rb") as file:
+            return _stream(file, name)
+    with open_archive(path) as archive:
+        return _stream(io.BytesIO(read_member(archive, found.member)), name)
+
+
+def _of_scan(scan: Scan, kind: str) -> Header:
+    return Header(format=kind, width=scan.width, height=scan.height, depth=scan.depth, scan=scan)
+
+
+def _stream(file: BinaryIO, name: str) -> Header:
+    """The header of one image or scan in one file."""
+    file.seek(0)
+    head = file.read(HEAD)
+    kind = sniff(head)
+    file.seek(0)
+    if kind == "png":
+        return _png(head, name)
+    if kind == "jpeg":
+        return _jpeg(file, name)
+    if kind == "nifti":
+        return _of_scan(nifti_scan(nifti_head(head), name), kind)
+    if kind in ("dicom", "maybe dicom"):
+        return _dicom(file, name)
+    return Header(format=_shown(kind), problem=f"expected PNG, JPEG, DICOM, NIfTI or a series, found {_shown(kind)}.")
 
 
 def _shown(kind: str) -> str:
@@ -73,7 +109,7 @@ def _png(head: bytes, name: str) -> Header:
     return Header(format="png", width=width, height=height, depth=f"{head[24]}-bit {_COLOURS[head[25]]}")
 
 
-def _jpeg(file: io.BufferedReader, name: str) -> Header:
+def _jpeg(file: BinaryIO, name: str) -> Header:
     # the plugin itself and not Image.open, as in `io.files`
     from PIL.JpegImagePlugin import JpegImageFile
 
@@ -84,8 +120,9 @@ def _jpeg(file: io.BufferedReader, name: str) -> Header:
     return Header(format="jpeg", width=image.width, height=image.height, depth=f"8-bit {colour}")
 
 
-def _dicom(file: io.BufferedReader, name: str) -> Header:
-    size = os.fstat(file.fileno()).st_size
+def _dicom(file: BinaryIO, name: str) -> Header:
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
     if size > MAX_BYTES:
         raise InputError(f"{name}: expected at most {MAX_BYTES // 2**20} MiB, found {size // 2**20:,}. Export again.")
     try:

@@ -1,7 +1,8 @@
 """A public dataset, as its layout reads it -> a folder in our own form: images/, labels.csv and import.json.
 
-Images are hard links where the file system allows, else copies. Identifiers are written as the layout gives them:
-nothing is made up for an image whose patient the set does not name, and what that costs is said.
+slices.csv is there where the set labels single slices. Images, those of a folder of slices too, are hard links where
+the file system allows, else copies. Identifiers are written as the layout gives them: nothing is made up for an image
+whose patient the set does not name, and what that costs is said.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from pathlib import Path, PurePosixPath
 from pneumoscope.core.files import new_folder, write_json
 from pneumoscope.core.progress import Progress, silent
 from pneumoscope.errors import DataError, UsageError
-from pneumoscope.io.layouts.layout import Entry, Layout, Listing
+from pneumoscope.io.contents import folder_problem
+from pneumoscope.io.layouts.layout import Entry, Layout, Listing, SliceLabel
 from pneumoscope.io.manifest import write_labels
+from pneumoscope.io.slice_labels import write_slices
 
 FACTS = "import.json"
 _UNFIT = "Check that it is the set as its owner gives it out."
@@ -65,9 +68,11 @@ def import_set(layout: Layout, root: Path, out: Path, *, progress: Progress = si
     facts = _facts(layout, listing)
     with new_folder(out) as folder:
         for i, entry in enumerate(listing.entries):
-            _bring(root, entry.file, folder)
+            _bring(root, entry, folder)
             progress("importing", i + 1, len(listing.entries))
         write_labels(folder, [_row(entry) for entry in listing.entries])
+        if listing.slices:
+            write_slices(folder, [_slice_row(one) for one in listing.slices])
         write_json(folder / FACTS, facts)
     return facts
 
@@ -76,13 +81,13 @@ def _facts(layout: Layout, listing: Listing) -> Imported:
     return Imported(
         layout=layout.name,
         title=layout.title,
-        release=layout.release,
+        release=listing.release or layout.release,
         citation=layout.citation,
         licence=layout.licence,
         home=layout.home,
         patients=layout.patients,
         traps=layout.traps,
-        expected=layout.expected,
+        expected=listing.expected or layout.expected,
         found=dict(sorted(Counter(entry.label for entry in listing.entries).items())),
         missing=listing.missing,
         extra=listing.extra,
@@ -100,24 +105,50 @@ def _plain(file: str) -> str:
     return str(PurePosixPath(file))
 
 
-def _bring(root: Path, file: str, folder: Path) -> None:
-    """Hard link or copy one file of the set to `folder`/images."""
-    source = root / file
+def _bring(root: Path, entry: Entry, folder: Path) -> None:
+    """Hard link or copy one file of the set, or all files of one series, to `folder`/images."""
+    file, source = entry.file, root / entry.file
     # a path is its own real path where no part of it is a link, and nothing in it leads out
     real = Path(os.path.realpath(source)) if "\0" not in file else root
     if not real.is_relative_to(root) or real != root / PurePosixPath(file):
         raise DataError(
             f"{file!r}: expected a file inside {root}, found a link or a way out. Put the file itself there."
         )
+    target = folder / "images" / _plain(file)
+    if entry.series:
+        _bring_series(real, target, file)
+        return
     if not real.is_file():
         found = "no regular file" if real.exists() else "none"
         raise DataError(f"{file!r}: expected a regular file in {root}, found {found}. {_UNFIT}")
-    target = folder / "images" / _plain(file)
+    _place(real, target, file)
+
+
+def _bring_series(source: Path, target: Path, file: str) -> None:
+    """All files below the folder `source`, hidden ones left out."""
+    problem = folder_problem(source) if source.is_dir() else "that are no folders (check the paths)"
+    if problem is not None:
+        raise DataError(f"{file!r}: expected a folder with a series, found 1 of those {problem}.")
+    for member in _below(source):
+        inside = member.relative_to(source)
+        _place(member, target / inside, f"{file}/{inside.as_posix()}")
+
+
+def _below(folder: Path) -> list[Path]:
+    """The files that `folder_problem` looked at."""
+    found = []
+    for place, folders, files in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place, name) for name in sorted(files) if not name.startswith(".")]
+    return found
+
+
+def _place(source: Path, target: Path, file: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        os.link(real, target)
+        os.link(source, target)
     except OSError:  # another file system, one without hard links, or another owner's file: a copy says what is wrong
-        _copy(real, target, file)
+        _copy(source, target, file)
 
 
 def _copy(source: Path, target: Path, file: str) -> None:
@@ -144,6 +175,11 @@ def _row(entry: Entry) -> dict[str, str]:
         "modality": entry.modality,
         "notes": entry.notes,
     }
+
+
+def _slice_row(one: SliceLabel) -> dict[str, str]:
+    lobes = {lobe: str(int(infected)) for lobe, infected in one.lobes.items()}
+    return {"file": f"images/{_plain(one.file)}", "infection": str(int(one.infection)), **lobes}
 
 
 def _notes(entries: Sequence[Entry]) -> tuple[str, ...]:

@@ -106,7 +106,7 @@ def _read_series(found: Found, source: Source) -> Study:
             archive = stack.enter_context(open_archive(found.file))
             volume = read_series(found.slices, lambda m: _read_member(archive, m), found.path)
     return Study(
-        key=pseudonym(first.study_uid, "s"),
+        key=pseudonym(first.study_uid or first.series_uid, "s"),
         source=source,
         volume=volume,
         patient=first.patient,

@@ -21,7 +21,7 @@ from pneumoscope.core.image import Modality
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.study import pseudonym
 from pneumoscope.errors import DataError, UsageError
-from pneumoscope.io.contents import digest_of, folder_problem
+from pneumoscope.io.contents import digest_of, folder_problem, inside_another
 
 NAME = "labels.csv"
 BLANK = "(blank)"  # how an empty label is counted among those left out
@@ -350,6 +350,9 @@ def _check_files(root: Path, files: list[str]) -> None:
     for problem, bad in problems.items():
         shown = ", ".join(_show(file) for file in bad[:3]) + (", ..." if len(bad) > 3 else "")
         raise DataError(f"{NAME}: expected files in {root}, found {len(bad)} of {len(files)} {problem}: {shown}.")
+    twice = inside_another(files)
+    if twice is not None:
+        raise DataError(f"{NAME}: expected each file once, found {_show(twice)} in a folder that is listed too.")
 
 
 def file_problem(root: Path, file: str) -> str | None:

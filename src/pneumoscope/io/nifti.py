@@ -149,6 +149,11 @@ def _affine(head: bytes, order: str, shape: tuple[int, int, int], name: str) -> 
         )
     qform = _qform(head, order) if qform_code > 0 else None
     affine = _sform(head, order) if sform_code > 0 else qform
+    lengths = struct.unpack_from(f"{order}3f", head, 80)
+    if sform_code <= 0 and not all(
+        0 < v < math.inf for v in lengths
+    ):  # a length below 0 is a flip to some readers, and none to others
+        raise InputError(f"{name}, pixdim: expected lengths above 0, found {', '.join(map(str, lengths))}. {_AGAIN}")
     if affine is None or not np.isfinite(affine).all() or not _is_regular(affine):
         raise InputError(f"{name}, sform or qform: expected three axes in space, found other. {_AGAIN}")
     if qform is None or sform_code <= 0 or not np.isfinite(qform).all():
@@ -174,10 +179,17 @@ def _sform(head: bytes, order: str) -> np.ndarray:
 
 
 def _qform(head: bytes, order: str) -> np.ndarray:
-    """From the quaternion (nifti1.h, METHOD 2); the first one of pixdim says whether the third axis is reversed."""
+    """From the quaternion (nifti1.h, METHOD 2); the first one of pixdim says whether the third axis is reversed.
+
+    No numbers where the quaternion is none: longer than 1 by more than rounding.
+    """
     pixdim = struct.unpack_from(f"{order}4f", head, 76)
     b, c, d, *shift = struct.unpack_from(f"{order}6f", head, 256)
-    a = math.sqrt(max(0.0, 1.0 - (b * b + c * c + d * d)))
+    square = b * b + c * c + d * d
+    if not square <= 1.001:
+        return np.full((4, 4), np.nan)
+    b, c, d = (v / math.sqrt(max(square, 1.0)) for v in (b, c, d))
+    a = math.sqrt(max(0.0, 1.0 - square))
     turn_ = np.array(
         [
             [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
@@ -203,6 +215,8 @@ def _block(data: bytes, header: _Header, name: str) -> np.ndarray:
         # the check sum stands behind the last byte
         if not engine.eof and not engine.decompress(engine.unconsumed_tail, 1) and not engine.eof:
             raise InputError(f"{name}: expected a whole gzip file, found one cut off. Copy the file again.")
+        if len(data) < header.end and engine.unused_data.startswith(GZIP):
+            raise InputError(f"{name}: expected one gzip stream, found several. Pack the file again, with gzip.")
     if len(data) < header.end:
         raise InputError(f"{name}: expected {header.end:,} bytes, found {len(data):,}. Copy the file again.")
     return np.frombuffer(data, header.kind, count=math.prod(header.shape), offset=header.offset)

@@ -35,7 +35,7 @@ def turn(voxels: np.ndarray, origin: np.ndarray, steps: np.ndarray, frame_of_ref
 
     origin: centre of voxel [0, 0, 0], mm, LPS. steps: row k is the way to the next voxel along axis k, mm, LPS,
     [3, 3]. An oblique block is turned to the nearest axes. skew: degrees by which Z is off the right angle to the
-    slices; a Geometry cannot say it.
+    slices, or X to Y, whichever is more; a Geometry cannot say it.
     """
     cosines = steps / np.linalg.norm(steps, axis=1, keepdims=True)
     axes = max(permutations(range(3)), key=lambda p: sum(abs(cosines[a, w]) for a, w in zip(p, _AXES, strict=True)))
@@ -48,7 +48,9 @@ def turn(voxels: np.ndarray, origin: np.ndarray, steps: np.ndarray, frame_of_ref
     spacing = np.linalg.norm(new_steps, axis=1)
     units = new_steps / spacing[:, np.newaxis] + 0.0  # no -0.0
     normal = np.cross(units[2], units[1])
-    skew = math.degrees(math.acos(min(1.0, abs(float(units[0] @ normal)) / max(float(np.linalg.norm(normal)), 1e-9))))
+    sine = float(np.linalg.norm(normal))  # of the angle between X and Y
+    cosine = abs(float(units[0] @ normal)) / max(sine, 1e-9)
+    skew = math.degrees(max(math.acos(min(1.0, cosine)), math.acos(min(1.0, sine))))
     geometry = Geometry(
         spacing_mm=tuple(spacing.tolist()),
         origin_mm=(float(new_origin[0]), float(new_origin[1]), float(new_origin[2])),

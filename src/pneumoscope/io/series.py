@@ -73,7 +73,7 @@ def order(members: Sequence[Member], name: str) -> Stack:
         origin=positions[firsts[0]],
         steps=np.stack([normal * step, cosines[1] * spacing[0], cosines[0] * spacing[1]]),
         by=by,
-        warnings=(*said, *also, *uneven, *tilt, *_thin(members, step)),
+        warnings=(*said, *also, *uneven, *tilt, *_mixed([p[0] for p in places]), *_thin(members, step)),
     )
 
 
@@ -115,6 +115,10 @@ def _check_alike(members: Sequence[Member]) -> None:
     sizes = [(_columns(m), _rows(m)) for m in members]
     _near(members, "columns and rows", sizes, 0.5)
     _near(members, "PixelSpacing", [_facts(m).spacing or () for m in members], 0.002)
+    thick = [m for m in members if m.facts.thickness]
+    _near(thick, "SliceThickness", [(m.facts.thickness or 0.0,) for m in thick], 0.05)
+    _one(members, "ConvolutionKernel", [m.facts.kernel for m in members])
+    _one(members, "TemporalPositionIdentifier", [_facts(m).phase for m in members])
     if len({_facts(m).frame_of_reference for m in members}) > 1:
         raise InputError(
             f"{members[0].path}, FrameOfReferenceUID: expected one for all {len(members)} slices of its series, found "
@@ -122,10 +126,27 @@ def _check_alike(members: Sequence[Member]) -> None:
         )
 
 
+def _one(members: Sequence[Member], what: str, values: Sequence[str]) -> None:
+    """See that all slices say the same, but for those that say nothing."""
+    found: dict[str, str] = {}
+    for member, value in zip(members, values, strict=True):
+        if value:
+            found.setdefault(value, member.path)
+    if len(found) > 1:
+        (usual, _), (other, path) = list(found.items())[:2]
+        raise InputError(
+            f"{path}, {what}: expected {usual} as in others of its series, found {other}: two reconstructions or "
+            f"phases in one series. {_WHOLE}"
+        )
+
+
 def _near(members: Sequence[Member], what: str, values: Sequence[Sequence[float]], most: float) -> None:
     """See that a few numbers are the same for all slices, within `most`."""
+    if not members:
+        return
     table = np.array(values, dtype=np.float64)
-    usual = np.median(table, axis=0)
+    # those of a slice, which a median of columns need not be
+    usual = table[np.abs(table - np.median(table, axis=0)).max(axis=1).argmin()]
     odd = np.flatnonzero(np.abs(table - usual).max(axis=1) > most)
     if len(odd):
         raise InputError(
@@ -142,6 +163,12 @@ def _orientation(members: Sequence[Member]) -> tuple[np.ndarray, tuple[str, ...]
     """Unit vectors of rows and columns, [2, 3]."""
     lacking = [m for m in members if m.facts.orientation is None]
     if len(lacking) == len(members):
+        otherwise = next((m for m in members if _facts(m).lies not in ("", "HFS")), None)
+        if otherwise is not None:
+            raise InputError(
+                f"{otherwise.path}, ImageOrientationPatient: expected six numbers, found none, and a patient who lies "
+                f"{_facts(otherwise).lies[:16]}: left and right cannot be told. Export the series again."
+            )
         warning = "The slices lack ImageOrientationPatient; the patient was taken to lie on the back, head up."
         return np.array(_STANDARD).reshape(2, 3), (warning,)
     if lacking:
@@ -164,7 +191,7 @@ def _positions(members: Sequence[Member], cosines: np.ndarray) -> tuple[np.ndarr
     """Centre of the first pixel of each slice, mm, [N, 3], and by what it is known."""
     lacking = [m for m in members if m.facts.position is None]
     for member in members:
-        if max(abs(v) for v in (*(member.facts.position or ()), _facts(member).location or 0)) > FARTHEST:
+        if max(abs(v) for v in member.facts.position or (_facts(member).location or 0,)) > FARTHEST:
             raise InputError(
                 f"{member.path}: expected a position within 100 m, found another. Export the series again."
             )
@@ -253,6 +280,18 @@ def _tilt(positions: np.ndarray, normal: np.ndarray, places: tuple[tuple[Member,
     if stated >= LEAST_TILT:
         return (f"GantryDetectorTilt is {stated:.1f} degrees, but the positions of the slices show no tilt.",)
     return ()
+
+
+def _mixed(slices: Sequence[Member]) -> tuple[str, ...]:
+    """A warning where acquisitions take turns along the volume: each a block is usual, turns are two scans in one."""
+    numbers = [_facts(m).acquisition for m in slices]
+    turns, several = sum(a != b for a, b in pairwise(numbers)), sorted(set(numbers))
+    if turns < len(several):
+        return ()
+    return (
+        f"AcquisitionNumber changes {turns} times along the series, between {some(several, 3)}: its slices may be of "
+        "two scans or phases, and the volume mixes them.",
+    )
 
 
 def _thin(members: Sequence[Member], step: float) -> tuple[str, ...]:

@@ -58,8 +58,10 @@ def choose(members: Iterable[Member]) -> list[Choice]:
     studies: dict[tuple[str | None, str, str], list[Member]] = {}
     for member in members:
         facts = member.facts
-        # a file without a study UID is a study of its own
-        studies.setdefault((facts.patient, facts.study_uid or f"!{member.path}", facts.modality), []).append(member)
+        # a file without a study UID is a study of its own, but for a slice, which has its series
+        series = facts.series_uid if facts.modality == "ct" else ""
+        study = facts.study_uid or series or f"!{member.path}"
+        studies.setdefault((facts.patient, study, facts.modality), []).append(member)
     return [c for key, s in studies.items() for c in (_choose_ct(s) if key[2] == "ct" else [_choose_xray(s)])]
 
 
@@ -130,19 +132,29 @@ _RULES: tuple[tuple[str, Callable[[Series], float | str]], ...] = (
 
 def _choose_ct(members: list[Member]) -> list[Choice]:
     slices, copies = _without_copies(members)
-    series = sorted((sorted(s, key=_place) for s in by_series(slices).values()), key=_worth)
+    groups: dict[tuple[str, bool], Series] = {}
+    for member in slices:
+        groups.setdefault(_group(member), []).append(member)
+    series = sorted((sorted(s, key=_place) for s in groups.values()), key=_worth)
     chosen = series[0]
     others = tuple(f"series {numbered(s[0])} ({len(s)} {s[0].facts.view or 'unknown'})" for s in series[1:])
-    others += tuple(f"{m.path} (a copy of an instance that is here)" for m in copies)
+    again = [m for m in copies if len(chosen) >= MIN_SLICES and _group(m) == _group(chosen[0])]
+    others += tuple(f"{m.path} (a copy of an instance that is here)" for m in copies if m not in again)
     rule = "the only image" if len(slices) == 1 else "the only series"
     if len(series) > 1:
         won = next(name for name, of in _RULES if of(chosen) != of(series[1]))
         rule = f"series {numbered(chosen[0])} of {len(series)} series: {won}"
     if len(chosen) >= MIN_SLICES:
-        return [Choice(chosen=chosen[0], rule=rule, slices=tuple(chosen), others=others)]
+        # copies too: whether they are any is seen when pixels are read
+        return [Choice(chosen=chosen[0], rule=rule, slices=(*chosen, *again), others=others)]
     if len(chosen) > 1:
         rule += f"; {len(chosen)} slices are read as single images, {MIN_SLICES} would be a volume"
     return [Choice(chosen=m, rule=rule, slices=(m,), others=others) for m in chosen]
+
+
+def _group(member: Member) -> tuple[str, bool]:
+    """What is read together: a series, but for a localizer that has the series' UID."""
+    return member.facts.series_uid, is_localizer(member.facts)
 
 
 def _worth(series: Series) -> tuple[float | str, ...]:

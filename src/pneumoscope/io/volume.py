@@ -113,8 +113,8 @@ def _check_copy(first: Member, other: Member, expected: np.ndarray, read: Callab
     write_hounsfield(_stored(other, read(other)), _facts(other), found)
     if np.array_equal(found, expected):
         return
-    parts = [_facts(m).part for m in (first, other)]
-    how = f" ({parts[0]}; {parts[1]})" if parts[0] != parts[1] else ""
+    numbers = [_facts(m).acquisition for m in (first, other)]
+    how = f" (AcquisitionNumber {numbers[0]} and {numbers[1]})" if numbers[0] != numbers[1] else ""
     raise InputError(
         f"{first.path} and {other.path}: expected one slice at a place, found two with other pixels{how}: two "
         "reconstructions or phases in one series. Give the slices of one of them in a folder of their own."

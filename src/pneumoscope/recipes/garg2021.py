@@ -161,8 +161,8 @@ RECIPE = Recipe(
         "its kernel is assumed",
         "prep.brightness": "section III-A2: 'we increase the brightness ... by a factor of 2', of COVID-CT-MD",
         "prep.resize.size": "section III-A1: 'resized to 224x224'",
-        "slices_between": "section III-A2: 'we interpolate the given dataset using spline interpolation to increase the "
-        "number of slices'; how many is unstated, 1 assumed",
+        "slices_between": "section III-A2: 'spline interpolation to increase the number of slices'; how many is "
+        "unstated, 1 assumed",
         "roles.main": "section II-B: COVID-CT-MD",
         "roles.pretrain": "section II-A: COVIDx-CT",
         "stages.pretrain.role": "section III-C1: 'The model is first trained on COVIDx-CT'",
@@ -252,7 +252,8 @@ RECIPE = Recipe(
         "Adam's epsilon is torch's 1e-8; Keras's is 1e-7.",
         (
             "The ensemble of the honest protocol learns from scores of classifiers that did not learn from the "
-            "patient, by inner folds; that of the paper's protocol from the classifiers' own, since nothing else is said."
+            "patient, by inner folds; that of the paper's protocol from the classifiers' own, as nothing else is "
+            "said."
         ),
         "Step 1 chooses its weights on a part of the role pretrain, not on COVIDx-CT's official test part.",
     ),

@@ -1,7 +1,8 @@
 """A labelled folder's Description as one HTML file, and as the tables that the command line prints.
 
 Resolution by label as in Berrimi et al. 2021, Tables I and II; findings that occur together as in Basu & Mitra 2020,
-Fig. 2. Labels, findings and names of columns are strangers' text: shortened here, escaped by the template.
+Fig. 2; CT scans in `report.scans`. Labels, findings and names of columns are strangers' text: shortened here, escaped
+by the template.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pneumoscope.io.manifest import BLANK
 from pneumoscope.report import words
 from pneumoscope.report.html import render
 from pneumoscope.report.matrix import cell, findings_matrix, short
+from pneumoscope.report.scans import COLUMNS as SCAN_COLUMNS
+from pneumoscope.report.scans import profile_rows, profiles, scan_rows
 from pneumoscope.report.tables import size_texts
 
 SHOWN = 12  # labels that are drawn
@@ -38,6 +41,7 @@ def data_report(description: Description) -> str:
         "data.html.j2",
         title="What the data holds",
         d=description,
+        unit=_unit(description),
         problems=description.problems[:LISTED],
         more=len(description.labels) - len(shown),
         labels=_bars(shown),
@@ -47,6 +51,9 @@ def data_report(description: Description) -> str:
         height=HEIGHT,
         step=STEP,
         resolution=_resolution(shown),
+        scans=scan_rows(shown),
+        scan_columns=SCAN_COLUMNS,
+        profiles=profiles(shown, COLOURED),
         shares=[_shares(title, shown, of) for title, of in _SHARES if any(set(of(one)) - {BLANK} for one in shown)],
         findings=findings_matrix(description.findings) if description.findings else None,
         blanks=_blanks(description, shown),
@@ -73,8 +80,8 @@ def describe_tables(description: Description) -> list[Table]:
     more = f", {words.plural(len(d.labels) - LISTED, 'label')} not shown" if len(d.labels) > LISTED else ""
     tables: list[Table] = [
         (
-            f"{words.plural(d.images, 'image')} of {words.plural(d.patients, 'patient')}{more}",
-            ["label", "images", "patients", "images per patient", "formats", "depth"],
+            f"{words.plural(d.images, *_unit(d))} of {words.plural(d.patients, 'patient')}{more}",
+            ["label", _unit(d)[1], "patients", f"{_unit(d)[1]} per patient", "formats", "depth"],
             [
                 [
                     short(one.name),
@@ -92,6 +99,12 @@ def describe_tables(description: Description) -> list[Table]:
             ["label", "of", "images", "least", "greatest", "mean", "standard deviation", "sizes", "most frequent"],
             [row for one in listed for row in _resolution_rows(one)],
         ),
+        ("CT scans", ["label", *SCAN_COLUMNS], [[name, *cells] for name, cells in scan_rows(listed)]),
+        (
+            "Infected slices by their place in the scan, in fifths from feet to head",
+            ["label", "labelled slices", "feet", "2", "3", "4", "head"],
+            [[name, *cells] for name, cells in profile_rows(listed)],
+        ),
         ("Views, sources, official parts", ["label", "views", "sources", "parts"], _origins(listed)),
         ("Findings", ["finding", "images", "alone", "most often with"], _together(d.findings) if d.findings else []),
         ("Blank fields", ["column", "blank", "by label"], _blank_rows(d)),
@@ -108,6 +121,11 @@ def describe_tables(description: Description) -> list[Table]:
         ("What to know", ["warning"], [[text] for text in d.warnings]),
     ]
     return [table for table in tables if table[2]]
+
+
+def _unit(d: Description) -> tuple[str, str]:
+    """What a row of labels.csv is, one and many."""
+    return ("study", "studies") if d.series == d.images else ("image", "images")
 
 
 def _range(found: PerPatient | None) -> str:
@@ -173,6 +191,9 @@ _KINDS: tuple[tuple[str, str, Callable[[Label], Extent | None]], ...] = (
 )
 _SHARES: tuple[tuple[str, Callable[[Label], Mapping[str, int]]], ...] = (
     ("Format", lambda one: one.formats),
+    ("Slice thickness", lambda one: one.scans.thicknesses.top if one.scans else {}),
+    ("Kernel", lambda one: one.scans.kernels.top if one.scans else {}),
+    ("Manufacturer", lambda one: one.scans.manufacturers.top if one.scans else {}),
     ("Depth and colour", lambda one: one.depths),
     ("View", lambda one: one.views.top),
     ("Source", lambda one: one.sources.top),

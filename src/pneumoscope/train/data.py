@@ -43,7 +43,7 @@ class Prepared:
     images: float32 `[N, H, W]` in 0..1, mapped from a file. pixels: width times height of each image as it was read,
     `[N]`. infection: of each image 1, 0, or -1 where nobody said, as slices.csv has it, `[N]`. given: the samples as
     they were given, a series whole; origin: which of them each image is of, `[N]`. between: of each image whether it is
-    none of the scan's but one between two slices, to be learned from alone, `[N]`. notes: what was noticed while reading.
+    none of the scan's but one between two slices, to be learned from alone, `[N]`. notes: what was noticed.
     """
 
     dataset: Dataset
@@ -148,7 +148,8 @@ def slice_name(file: str, number: float) -> str:
 def _check_complete(kept: Dataset, notes: tuple[str, ...]) -> None:
     for name, count in kept.counts().items():
         if not count:
-            raise DataError(f"--data: expected images of each class, found none of '{name}' once {notes[0]}")
+            why = f"once {notes[0]}" if notes else "Add some, or map a label with --map LABEL=CLASS."
+            raise DataError(f"--data: expected images of each class, found none of '{name}' {why}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ import pneumoscope
 from pneumoscope import bundle as bundles
 from pneumoscope import phantoms
 from pneumoscope.bundle import Bundle, DataCard, Facts, Precision, PretrainedWeights
-from pneumoscope.core.dataset import Dataset
+from pneumoscope.core.dataset import Dataset, Sample
 from pneumoscope.core.image import Image2D
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation
@@ -28,7 +28,6 @@ from pneumoscope.nets.study import StudyNet
 from pneumoscope.nets.weights import WeightsUsed
 from pneumoscope.prep import pipeline
 from pneumoscope.train import graphs
-from pneumoscope.train.data import Prepared
 from pneumoscope.train.patients import Patients
 
 INTENDED_USE = (
@@ -40,8 +39,9 @@ INTENDED_USE = (
 def write_bundle(
     net: Net,
     recipe: Recipe,
-    data: Mapping[str, Prepared],
+    learned: Mapping[str, Dataset],
     *,
+    seen: Sequence[Sample],
     patients: Patients | None,
     checked: Sequence[np.ndarray],
     threshold: float | None,
@@ -52,9 +52,9 @@ def write_bundle(
 ) -> Bundle:
     """Export, compare with torch on what is `checked`, and only then write the bundle at `path`.
 
-    data: by role. patients: the networks of studies, None where images are judged. checked: prepared images
-    `[n, H, W]`, of one study each where studies are judged. card: a function from facts to the text of README.md; the
-    report layer above has it.
+    learned: by role, the images that were learned from and chosen on. seen: the files that any of it has seen.
+    patients: the networks of studies, None where images are judged. checked: prepared images `[n, H, W]`, of one study
+    each where studies are judged. card: a function from facts to the text of README.md; the report layer above has it.
 
     Raises:
         IntegrityError: a graph that does not answer as torch does; nothing is written.
@@ -72,18 +72,18 @@ def write_bundle(
         precisions=precisions,
         explains="features" if net.head.convolution is None else "head.maps",
         evaluation=evaluation,
-        data=_data_card(data[MAIN].dataset),
-        before={role: _data_card(prepared.dataset) for role, prepared in data.items() if role != MAIN},
+        data=_data_card(learned[MAIN]),
+        before={role: _data_card(dataset) for role, dataset in learned.items() if role != MAIN},
         pretrained=_pretrained(used),
         intended_use=INTENDED_USE,
-        limits=_limits(data[MAIN].dataset, evaluation),
+        limits=_limits(learned[MAIN], evaluation),
         licence="not stated; it follows from the terms of the training data and of the pretrained weights",
     )
     files = {
         **exported,
         bundles.WEIGHTS: _weights(net),
         **({} if study_net is None else {bundles.STUDY_WEIGHTS: _weights(study_net)}),
-        bundles.SEEN: "\n".join(sorted({s.digest[:16] for d in data.values() for s in d.given.samples})).encode(),
+        bundles.SEEN: "\n".join(sorted({s.digest[:16] for s in seen})).encode(),
         bundles.CARD: card(facts).encode(),  # type: ignore[operator]
         **_check(net, study_net, recipe),
     }

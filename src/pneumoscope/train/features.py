@@ -29,6 +29,7 @@ BATCH = 16
 
 def cached_features(
     frozen: nn.Module,
+    weights: str,
     compute: Callable[[Tensor], Tensor],
     kind: str,
     images: np.ndarray,
@@ -40,10 +41,10 @@ def cached_features(
 ) -> Tensor:
     """What `compute` makes of each image with the module `frozen`, `[N, ...]` float32, from the cache where it has it.
 
-    kind: which of the module's answers it is. images: prepared, `[N, H, W]`. Computed in fp32, as the exported graph
-    will.
+    weights: the module's digest. kind: which of its answers it is. images: prepared, `[N, H, W]`. Computed in fp32, as
+    the exported graph will.
     """
-    key = [FORMAT, to_json(recipe.prep), stage.net, weights_digest(frozen), kind]
+    key = [FORMAT, to_json(recipe.prep), stage.net, weights, kind]
     paths = [_path(cache, digest([*key, sample.digest])) for sample in dataset.samples]
     missing = [i for i, path in enumerate(paths) if not path.exists()]
     frozen.eval().to(memory_format=torch.channels_last)

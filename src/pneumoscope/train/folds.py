@@ -73,16 +73,12 @@ def answer_folds(
     )
 
 
-# "validation" came later; a fold without it is asked again, its weights being there
 ANSWERS = "answers.json"
 
 
 def _read(bench: Bench, split: Split, k: int, folder: Path) -> OutOfFold:
     dataset = bench.units.dataset
     found = json.loads((folder / ANSWERS).read_text(encoding="utf-8"))
-    if "validation" not in found:
-        found = _fold(bench, split, k, folder)
-        write_json(folder / ANSWERS, found)
     probabilities = np.asarray(found["probabilities"], dtype=np.float64)
     positions = np.asarray(split.part(dataset, k, "test"), dtype=np.int64)
     return OutOfFold(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -56,17 +55,14 @@ def study_to_onnx(net: StudyNet, features: int) -> bytes:
 
     slices: the probabilities of its slices. features: F.
     """
-    with warnings.catch_warnings():
-        # the exporter's own: of a function of torch's that it calls, and of one name for the axis that both inputs have
-        warnings.filterwarnings("ignore", message=".*_check_is_size", category=FutureWarning)
-        warnings.filterwarnings("ignore", message="# The axis name", category=UserWarning)
-        return _exported(
-            net,
-            (torch.zeros(3, features), torch.zeros(3, len(net.classes.names))),
-            ["features", "slices"],
-            ["probabilities", "members"],
-            ({0: (axis := torch.export.Dim("s", min=1))}, {0: axis}),
-        )
+    axis = torch.export.Dim("s", min=1)
+    return _exported(
+        net,
+        (torch.zeros(3, features), torch.zeros(3, len(net.classes.names))),
+        ["features", "slices"],
+        ["probabilities", "members"],
+        ({0: axis}, {0: axis}),
+    )
 
 
 def _exported(

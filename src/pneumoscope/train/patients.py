@@ -74,7 +74,16 @@ def describe(bench: Bench, net: Net) -> Described:
 
         with bench.clock.of("features"):
             bench.known[key] = cached_features(
-                net, compute, "slice", data.images, data.dataset, bench.recipe, stage, bench.cache, bench.progress
+                net,
+                digest,
+                compute,
+                "slice",
+                data.images,
+                data.dataset,
+                bench.recipe,
+                stage,
+                bench.cache,
+                bench.progress,
             )
     found = bench.known[key]
     k = len(bench.main.dataset.classes.names)

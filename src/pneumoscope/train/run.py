@@ -17,8 +17,8 @@ import numpy as np
 
 from pneumoscope import bundle as bundles
 from pneumoscope.bundle import Facts
-from pneumoscope.core.dataset import Dataset, Fold, Split
-from pneumoscope.core.files import write_json, write_text
+from pneumoscope.core.dataset import Dataset, Fold, Sample, Split
+from pneumoscope.core.files import unfinished, write_json, write_text
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Decision, Recipe
 from pneumoscope.core.result import Before, Evaluation, Gallery
@@ -27,7 +27,7 @@ from pneumoscope.core.serial import Mismatch, digest, from_json
 from pneumoscope.errors import DataError, IntegrityError, UsageError
 from pneumoscope.evaluate import metrics, thresholds
 from pneumoscope.evaluate.parts import by_part
-from pneumoscope.evaluate.split import final_split, make_split, role_split
+from pneumoscope.evaluate.split import final_split, make_split, role_split, split_of
 from pneumoscope.train import levels
 from pneumoscope.train.bench import Bench
 from pneumoscope.train.checkpoint import Progression, load_tensors
@@ -163,7 +163,7 @@ def claim(out: Path, recipe: Recipe, weights: Mapping[str, str]) -> None:
                 f"found a run of {found[:12]} in '{out}'. Name another --out."
             )
         return
-    if out.exists() and any(out.iterdir()):
+    if out.exists() and not all(unfinished(path) for path in out.iterdir()):
         raise UsageError(f"--out: expected a new or empty folder or a run to resume, found other files in '{out}'.")
     write_json(path, {"digest": recipe.digest, "pretrained": weights, "recipe": recipe})
 
@@ -262,17 +262,28 @@ def _write_predictions(path: Path, bench: Bench, answers: OutOfFold) -> None:
     write_text(path, text.getvalue())
 
 
+def _learned(bench: Bench, units: list[int]) -> dict[str, Dataset]:
+    """By role, the images that the final fit learned from and chose on; of main those of some units."""
+    samples = tuple(bench.main.dataset.samples[row] for row in bench.units.rows(units))
+    main = dataclasses.replace(bench.main.dataset, samples=samples)
+    return {role: prepared.dataset for role, prepared in bench.data.items()} | {MAIN: main}
+
+
+def _seen(bench: Bench, units: list[int]) -> list[Sample]:
+    """The files that the final fit has seen: a threshold that was fitted has seen all of main."""
+    whole = bench.recipe.decision.rule not in ("argmax", "fixed")
+    of_main = {int(bench.main.origin[row]) for row in bench.units.rows(units)}
+    given = bench.main.given.samples
+    others = [sample for role, data in bench.data.items() if role != MAIN for sample in data.given.samples]
+    return [*(given if whole else (given[i] for i in sorted(of_main))), *others]
+
+
 def _final(
     bench: Bench, answers: OutOfFold, evaluation: Evaluation, out: Path, card: Callable[[Facts], str], *, fold: int
 ) -> None:
     """Fit on all data, with a part of it choosing the weights, and export. fold: number of the fit, for its seed."""
     parting = final_split(bench.units.dataset, bench.recipe.protocol)
-    split = Split(
-        unit=bench.recipe.protocol.unit,
-        folds=(parting,),
-        dataset=bench.units.dataset.digest,
-        seed=bench.recipe.protocol.seed,
-    )
+    split = split_of([parting], bench.units.dataset, bench.recipe.protocol)
     train, val = split.part(bench.units.dataset, 0, "train"), split.part(bench.units.dataset, 0, "val")
     (out / "final").mkdir(exist_ok=True)
     fitted = fit_fold(bench, train, val or train, out / "final", fold=fold, what="final fit")
@@ -281,7 +292,8 @@ def _final(
         write_bundle(
             fitted.net,
             bench.recipe,
-            bench.data,
+            _learned(bench, [*train, *val]),
+            seen=_seen(bench, [*train, *val]),
             patients=fitted.patients,
             checked=_checked(bench),
             threshold=fitted_threshold(bench, answers.positions, answers.probabilities),

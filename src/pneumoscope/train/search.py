@@ -9,13 +9,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import math
 import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,12 +23,12 @@ from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Protocol, Recipe
 from pneumoscope.core.resolve import with_overrides
 from pneumoscope.core.role import MAIN
-from pneumoscope.core.search import Trial, Tried
-from pneumoscope.core.serial import canonical, digest
-from pneumoscope.core.space import Choice, Range, Space, shown, space_text
-from pneumoscope.errors import DataError, MissingError, PneumoscopeError, UsageError
+from pneumoscope.core.search import Tried
+from pneumoscope.core.serial import digest, to_json
+from pneumoscope.core.space import Choice, Space, shown, space_text
+from pneumoscope.errors import DataError, IntegrityError, MissingError, PneumoscopeError, UsageError
 from pneumoscope.evaluate import metrics
-from pneumoscope.evaluate.split import make_split
+from pneumoscope.evaluate.split import make_split, role_split
 from pneumoscope.train.bench import Bench
 from pneumoscope.train.data import Prepared, prepare
 from pneumoscope.train.environment import Clock, environment
@@ -37,16 +36,14 @@ from pneumoscope.train.folds import ANSWERS, OutOfFold, answer_folds
 from pneumoscope.train.importance import importance
 from pneumoscope.train.run import claim, role_part
 from pneumoscope.train.stages import pretrained
+from pneumoscope.train.studied import Ended, distribution, ended_of, settings_of, trial_of
 from pneumoscope.train.study import Say, alone, check_out, claim_out, lock, opened
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
     from optuna import Study
-    from optuna.distributions import BaseDistribution
-    from optuna.trial import FrozenTrial
     from optuna.trial import Trial as Open
 
-_STATES: Mapping[str, Literal["complete", "pruned"]] = {"COMPLETE": "complete", "PRUNED": "pruned"}
 INNER = 3  # folds of the training part that a trial is measured on
 WAIT = 1.0  # seconds between looks at what other processes do
 
@@ -89,23 +86,30 @@ def search(
     Raises:
         UsageError: `out` or `storage` of another search, or more trials than a search had when it ended.
         DataError: a training part that cannot be dealt to inner folds.
+        IntegrityError: a storage with what no search wrote.
         PneumoscopeError: what a trial fails by stops the search.
     """
-    check_out(out)
     facts = {
         "recipe": recipe.digest,
         "data": digest({role: dataset.digest for role, dataset in datasets.items()}),
         "space": digest({path: space_text(one) for path, one in space.items()}),
     }
+    check_out(out, facts)
+    # a search that cannot begin must not make the folder its own
+    _check_networks(recipe, space, weights_dir)
+    data = _prepared(recipe, datasets, out, progress)
+    main = data[MAIN].dataset
+    outer = make_split(main, recipe.protocol)
+    inner = inner_split(main, outer, recipe.protocol)
+    for role in data.keys() - {MAIN}:
+        role_split(data[role].dataset, recipe.role(role), recipe.protocol)
     with lock(out, "study"):
         facts = claim_out(out, facts)
-    main = _prepared(recipe, datasets, out, progress)[MAIN].dataset
-    outer = make_split(main, recipe.protocol)
     hunt = Hunt(
         recipe=recipe,
         space=space,
         datasets=datasets,
-        inner=inner_split(main, outer, recipe.protocol),
+        inner=inner,
         out=out,
         wanted=trials,
         weights_dir=weights_dir,
@@ -114,7 +118,6 @@ def search(
         progress=progress,
         say=say,
     )
-    _check_networks(hunt)
     with contextlib.ExitStack() as stack:
         with lock(out, "study"):
             study = stack.enter_context(opened(storage, facts, say))
@@ -153,13 +156,13 @@ def _prepared(recipe: Recipe, datasets: Mapping[str, Dataset], out: Path, progre
         return {role: prepare(dataset, recipe, out / "cache", progress) for role, dataset in datasets.items()}
 
 
-def _check_networks(hunt: Hunt) -> None:
+def _check_networks(recipe: Recipe, space: Space, weights_dir: Path | None) -> None:
     """A network that does not exist, or whose weights are not here, is found before the first trial."""
-    pretrained(hunt.recipe, hunt.weights_dir)
-    for path, one in hunt.space.items():
+    pretrained(recipe, weights_dir)
+    for path, one in space.items():
         if path.rpartition(".")[2] == "net" and isinstance(one, Choice):
             for value in one.values:
-                pretrained(with_overrides(hunt.recipe, override({path: value})), hunt.weights_dir)
+                pretrained(with_overrides(recipe, override({path: value})), weights_dir)
 
 
 def _run(hunt: Hunt, study: Study) -> None:
@@ -208,8 +211,9 @@ def _ended(hunt: Hunt, study: Study, finished: int) -> bool:
     """Whether the search is over; the process that finds it so first writes down with which trials, and the winner."""
     from optuna.trial import TrialState
 
-    if "ended" in study.user_attrs:
-        had = len(study.user_attrs["ended"]["finished"])
+    ended = ended_of(study)
+    if ended is not None:
+        had = len(ended.finished)
         if hunt.wanted > had:
             raise UsageError(
                 f"--trials: expected at most {had}, with which this search ended and asked its hold-out, found "
@@ -218,10 +222,16 @@ def _ended(hunt: Hunt, study: Study, finished: int) -> bool:
         return True
     if finished < hunt.wanted:
         return False
-    done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
-    complete = [t for t in done if t.state == TrialState.COMPLETE]
+    found = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+    done = [trial_of(trial, hunt.space) for trial in found]
+    complete = [trial for trial in done if trial.state == "complete"]
+    if not complete:
+        raise IntegrityError(
+            "--storage: expected a trial that ran to its end, found none. Name another --out and --storage."
+        )
     winner = max(complete, key=lambda t: (t.value, -t.number))
-    study.set_user_attr("ended", {"finished": [t.number for t in done], "winner": winner.number})
+    now = Ended(finished=tuple(trial.number for trial in done), winner=winner.number)
+    study.set_user_attr("ended", to_json(now))
     return True
 
 
@@ -233,30 +243,10 @@ def _begin(hunt: Hunt, study: Study) -> tuple[Open, BaseFileLock]:
     # seeded by the trial's number: neither a resumed process nor another one suggests what was suggested
     seed = np.random.SeedSequence([hunt.recipe.protocol.seed, number]).generate_state(1)[0]
     study.sampler = optuna.samplers.TPESampler(seed=int(seed))
-    trial = study.ask({path: _distribution(one) for path, one in hunt.space.items()})
+    trial = study.ask({path: distribution(one) for path, one in hunt.space.items()})
     alive = lock(hunt.out, f"trial-{trial.number}")
     alive.acquire()
     return trial, alive
-
-
-def _distribution(space: Choice | Range) -> BaseDistribution:
-    """Choices go by their JSON: optuna takes no lists, and holds 1 and true for the same."""
-    from optuna import distributions
-
-    if isinstance(space, Choice):
-        return distributions.CategoricalDistribution([canonical(value).decode() for value in space.values])
-    if space.whole:
-        return distributions.IntDistribution(int(space.low), int(space.high), log=space.log)
-    return distributions.FloatDistribution(space.low, space.high, log=space.log)
-
-
-def _settings(params: Mapping[str, Any], space: Space) -> dict[str, Any]:
-    """Dotted field -> value, in the order of the space."""
-    return {
-        path: json.loads(params[path]) if isinstance(one, Choice) else params[path]
-        for path, one in space.items()
-        if path in params
-    }
 
 
 def _try(hunt: Hunt, study: Study, trial: Open) -> None:
@@ -268,7 +258,7 @@ def _try(hunt: Hunt, study: Study, trial: Open) -> None:
     import optuna
     from optuna.trial import TrialState
 
-    settings = _settings(trial.params, hunt.space)
+    settings = settings_of(trial.params, hunt.space)
     recipe = with_overrides(hunt.recipe, override(settings))
     folder = hunt.out / "trials" / recipe.digest[:12]
     words = ", ".join(f"{path}={shown(value)}" for path, value in settings.items())
@@ -315,49 +305,44 @@ def _measure(hunt: Hunt, trial: Open, recipe: Recipe, folder: Path) -> float:
     def after(k: int, answers: OutOfFold) -> None:
         truth = bench.labels[answers.positions]
         scores.append(metrics.plain(answers.decisions, truth, bench.units.dataset.classes)["balanced_accuracy"])
+        _forget(folder / f"fold_{k}")
         trial.set_user_attr("folds", scores)
         trial.report(statistics.fmean(scores), k)
         if len(scores) < INNER and trial.should_prune():
             raise optuna.TrialPruned
 
     answer_folds(bench, hunt.inner, folder, after=after)
+    for role in bench.parts:  # not before: every fold begins with them
+        _forget(folder / f"role_{role}")
     return statistics.fmean(scores)
+
+
+def _forget(folder: Path) -> None:
+    """Delete the weights of what has answered: the answers are all that a trial of the same settings asks for."""
+    for path in folder.glob("*.safetensors"):
+        path.unlink()
 
 
 def _tried(hunt: Hunt, study: Study, main: Dataset, outer: Split) -> Tried:
     """What the study holds once it has ended."""
     from optuna.trial import TrialState
 
-    ended = study.user_attrs["ended"]
+    ended = ended_of(study)
+    if ended is None:
+        raise IntegrityError("--storage: expected a search that has ended, found another one. Name another --storage.")
     trials = study.get_trials(deepcopy=False)
-    kept = [t for t in trials if t.number in ended["finished"] or t.state == TrialState.FAIL]
+    kept = [t for t in trials if t.number in ended.finished or t.state == TrialState.FAIL]
     found, note = importance(study)
     fold: Fold = hunt.inner.folds[0]
     learned = {*fold.train, *fold.val, *fold.test}
     return Tried(
-        trials=tuple(_trial(trial, hunt.space) for trial in kept),
-        space={path: space_text(one) for path, one in hunt.space.items()},
-        winner=ended["winner"],
+        trials=tuple(trial_of(trial, hunt.space) for trial in kept),
+        space=hunt.space,
+        winner=ended.winner,
         importance=found,
         importance_note=note,
         inner=INNER,
         images=sum(hunt.inner.key(sample) in learned for sample in main.samples),
         patients=len(learned),
         split=digest(outer),
-    )
-
-
-def _trial(trial: FrozenTrial, space: Space) -> Trial:
-    facts = trial.user_attrs
-    folds = tuple(facts.get("folds", ()))
-    return Trial(
-        number=trial.number,
-        state=_STATES.get(trial.state.name, "failed"),
-        value=statistics.fmean(folds) if folds else math.nan,
-        folds=folds,
-        settings=_settings(trial.params, space),
-        folder=facts.get("folder", ""),
-        again=facts.get("again", False),
-        seconds=facts.get("seconds", 0.0),
-        error=facts.get("error", ""),
     )

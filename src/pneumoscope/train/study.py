@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import secrets
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,16 +59,18 @@ def claim_out(out: Path, facts: Mapping[str, str]) -> dict[str, str]:
     return dict(found)
 
 
-def check_out(out: Path) -> None:
-    """See that `out` is new, or the folder of a search.
+def check_out(out: Path, facts: Mapping[str, str]) -> None:
+    """See that `out` is new, or the folder of this search; `facts` as for `claim_out`.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: it is something else. IntegrityError: a study.json that is none.
     """
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out: expected a folder, found the file '{out}'. Name another.")
     if out.exists() and not (out / LOCKS).exists() and any(out.iterdir()):
         raise UsageError(f"--out: expected a new or empty folder or a search to resume, found other files in '{out}'.")
+    if (out / "study.json").exists():
+        claim_out(out, facts)
 
 
 def lock(out: Path, name: str) -> BaseFileLock:
@@ -104,8 +107,8 @@ def opened(storage: str, facts: Mapping[str, str], say: Say) -> Iterator[Study]:
 
     Raises:
         UsageError: a storage that cannot be opened, or that holds a study of something else.
-        IntegrityError: a journal that cannot be read.
-        PneumoscopeError: a database that answers no more; the search is resumed by the same command.
+        IntegrityError: what is there, now or while the block runs, cannot be read.
+        PneumoscopeError: a storage that answers no more; the search is resumed by the same command.
     """
     import optuna
 
@@ -119,9 +122,10 @@ def opened(storage: str, facts: Mapping[str, str], say: Say) -> Iterator[Study]:
                 load_if_exists=True,
                 pruner=optuna.pruners.MedianPruner(n_startup_trials=STARTUP),
             )
-            if not study.user_attrs:
+            if not study.get_trials(deepcopy=False):  # whoever made it may have been stopped before it said all
                 for name, value in facts.items():
-                    study.set_user_attr(name, value)
+                    if name not in study.user_attrs:
+                        study.set_user_attr(name, value)
             _check_same(study.user_attrs, facts, "--storage: the study there", "Name another --storage.")
             yield study
         finally:
@@ -164,16 +168,11 @@ def _journal(path: Path) -> BaseStorage:
         raise UsageError(
             f"--storage: expected a database URL or a journal file, found '{path}' ({error.strerror}). Name another."
         ) from error
-    except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:
-        raise IntegrityError(
-            f"--storage: expected a journal that optuna wrote, found one in '{path.name}' that cannot be read. "
-            "Name another --storage."
-        ) from error
 
 
 @contextlib.contextmanager
 def _answering() -> Iterator[None]:
-    """Errors of a database as one of ours; its own text may hold where it is and who asks."""
+    """Errors of a storage as one of ours; its own text may hold where it is and who asks."""
     import sqlalchemy.exc
     from optuna.exceptions import StorageInternalError
 
@@ -184,6 +183,27 @@ def _answering() -> Iterator[None]:
             f"--storage: expected a database that answers, found one that does not ({type(error).__name__}). "
             "The same command goes on where this one stopped."
         ) from error
+    except OSError as error:
+        if not _of_optuna(error):
+            raise
+        raise PneumoscopeError(
+            f"--storage: expected a journal that can be read and written, found '{error.strerror}'. "
+            "The same command goes on where this one stopped."
+        ) from error
+    except (ValueError, LookupError, TypeError, AttributeError, AssertionError, RuntimeError) as error:
+        if not _of_optuna(error):
+            raise
+        raise IntegrityError(
+            f"--storage: expected a study as optuna writes it, found one that cannot be read ({type(error).__name__}). "
+            "Name another --out and --storage."
+        ) from error
+
+
+def _of_optuna(error: Exception) -> bool:
+    """Whether optuna failed, and no code of ours or of another library that we called."""
+    names = [str(frame.f_globals.get("__name__", "")) for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = max(i for i, name in enumerate(names) if name.startswith("pneumoscope."))
+    return any(name.startswith("optuna.") for name in names[ours + 1 :])
 
 
 class _Said(logging.Handler):
