@@ -40,7 +40,14 @@ def graph(features: int = FEATURES, classes: int = 3, members: int = 4, dims: in
     whole = np.full((classes,) if dims == 1 else (1, classes), 1 / classes, np.float32)
     parts = np.full((members, classes), 1 / classes, np.float32)
     constants = [numpy_helper.from_array(whole, "p"), numpy_helper.from_array(parts, "m")]
-    nodes = [helper.make_node("Identity", ["p"], ["probabilities"]), helper.make_node("Identity", ["m"], ["members"])]
+    nodes = [  # an input that nothing takes would be dropped
+        helper.make_node("ReduceMin", ["features"], ["f"], keepdims=0),
+        helper.make_node("ReduceMin", ["slices"], ["s"], keepdims=0),
+        helper.make_node("Min", ["f", "s"], ["least"]),
+        helper.make_node("Sub", ["least", "least"], ["zero"]),
+        helper.make_node("Add", ["p", "zero"], ["probabilities"]),
+        helper.make_node("Add", ["m", "zero"], ["members"]),
+    ]
     values = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name, shape in (

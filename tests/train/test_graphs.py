@@ -96,3 +96,13 @@ def test_nothing_of_this_machine_stands_in_a_graph(made_study_bundle: Path) -> N
         data = (made_study_bundle / name).read_bytes()
         assert b"/pneumoscope" not in data
         assert b"site-packages" not in data
+
+
+def test_classifiers_that_take_features_alone_are_answered_as_by_torch(study_net: StudyNet) -> None:
+    """Nothing takes the probabilities of slices then, and OpenVINO drops the input."""
+    alone = StudyNet([(study_net.members[0], False)], None, study_net.classes).eval()
+    runner = StudyEngine(graphs.study_to_onnx(alone, FEATURES))
+    features, scores = torch.randn(5, FEATURES), torch.softmax(torch.randn(5, 3), 1)
+    with torch.inference_mode():
+        expected, _ = alone(features, scores)
+    np.testing.assert_allclose(runner.run(features.numpy(), scores.numpy())[0], expected.numpy(), atol=1e-5)

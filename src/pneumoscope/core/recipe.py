@@ -135,10 +135,8 @@ class Stage:
     variants: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 1:
-            raise RecipeError(
-                f"stages.{self.name}: expected epochs and batch of at least 1, found {self.epochs} and {self.batch}."
-            )
+        found = f"{self.epochs} and {self.batch}"
+        _need(min(self.epochs, self.batch) >= 1, f"stages.{self.name}", "epochs and batch of at least 1", found)
         _need(0 <= self.l1 < math.inf, f"stages.{self.name}.l1", "a finite number, at least 0", self.l1)
         _need(0 <= self.l2 < math.inf, f"stages.{self.name}.l2", "a finite number, at least 0", self.l2)
         if not re.fullmatch("all|all_but_norm|head|upper:[1-9][0-9]{0,3}", self.trainable):
@@ -147,10 +145,8 @@ class Stage:
                 f"1..9999, found '{self.trainable}'."
             )
         _need(0 <= self.seed < SEEDS, f"stages.{self.name}.seed", f"0..{SEEDS - 1}", self.seed)
-        if self.init not in ("imagenet", "random") and not self.init.startswith("stage:"):
-            raise RecipeError(
-                f"stages.{self.name}.init: expected 'imagenet', 'random' or 'stage:<name>', found '{self.init}'."
-            )
+        known = self.init in ("imagenet", "random") or self.init.startswith("stage:")
+        _need(known, f"stages.{self.name}.init", "'imagenet', 'random' or 'stage:<name>'", f"'{self.init}'")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -63,6 +63,11 @@ class Graph:
             self._compiled = _core().compile_model(_core().read_model(graph), "CPU", settings)
             self._request = self._compiled.create_infer_request()
 
+    @property
+    def inputs(self) -> int:
+        """How many inputs it takes."""
+        return len(self._compiled.inputs)
+
     def infer(self, inputs: list[np.ndarray], outputs: int, rule: str) -> list[np.ndarray]:
         """The first `outputs` answers, float32, to float32 inputs. rule: what the graph must do, for the message."""
         with self._named(rule):

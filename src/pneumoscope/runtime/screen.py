@@ -207,7 +207,9 @@ class Screener:
 
     def _warnings(self, study: Study, verdict: gate.Verdict) -> tuple[str, ...]:
         read = (study.volume,) if study.volume is not None else study.images
-        modalities: list[Modality | None] = ["ct"] if study.volume is not None else [i.modality for i in study.images]
+        modalities: list[Modality | None] = [image.modality for image in study.images]
+        if study.volume is not None and self.recipe.of_studies:
+            modalities = ["ct"]
         unlearned = (warning for modality in modalities for warning in self._unlearned(modality))
         found = (*study.warnings, *(w for one in read for w in one.warnings), *verdict.warnings, *unlearned)
         return tuple(dict.fromkeys(found))

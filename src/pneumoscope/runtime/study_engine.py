@@ -7,7 +7,7 @@ import numpy as np
 from pneumoscope import bundle as bundles
 from pneumoscope.bundle import Bundle
 from pneumoscope.prep import pipeline
-from pneumoscope.runtime.engine import Engine, Graph
+from pneumoscope.runtime.engine import Engine, Graph, Shapes
 
 
 class StudyEngine(Graph):
@@ -25,6 +25,9 @@ class StudyEngine(Graph):
             BundleError: a graph that fails on them, or answers in another form.
         """
         given = [np.ascontiguousarray(x, dtype=np.float32) for x in (features, slices)]
+        given = given[
+            : self.inputs
+        ]  # OpenVINO drops an input that nothing takes: classifiers may want no probabilities
         rule = f"a graph that runs on {features.shape[0]} slices with {features.shape[1]} features each"
         probabilities, members = self.infer(given, 2, rule)
         k = slices.shape[1]
@@ -49,5 +52,8 @@ def of_bundle(bundle: Bundle, slices: Engine, *, threads: int = 0) -> StudyEngin
     classes = len(recipe.classes.names)
     height, width = pipeline.input_size(recipe)
     features = slices.describe(np.zeros((1, height, width), np.float32))[2].shape[1]
-    engine.require_ports(((-1, features), (-1, classes)), ((classes,), (len(recipe.members), classes)))
+    taken: Shapes = ((-1, features), (-1, classes))
+    if all(stage.features == "plain" for stage in recipe.members):
+        taken = taken[:1]
+    engine.require_ports(taken, ((classes,), (len(recipe.members), classes)))
     return engine

@@ -98,8 +98,9 @@ def overlay(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 def trained_state(model: nn.Module, frozen: tuple[nn.Module, ...]) -> dict[str, Tensor]:
     """What training changes: trainable parameters, and buffers that no frozen module holds."""
     still = {id(b) for module in frozen for b in module.buffers()}
+    kept = model.state_dict().keys()  # without what a module keeps for itself alone
     trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
-    return trained | {name: b for name, b in model.named_buffers() if id(b) not in still}
+    return trained | {name: b for name, b in model.named_buffers() if id(b) not in still and name in kept}
 
 
 def logits_of(model: nn.Module, take: Callable[[np.ndarray], Any], positions: np.ndarray, batch: int) -> Tensor:
