@@ -106,6 +106,11 @@ def test_without_positions_the_slice_location_orders_and_nothing_else() -> None:
     stack = order(members(series(spoil=spoil, ImagePositionPatient=None)), "scan")
     assert [p[0].path for p in stack.places] == [f"{10 - i:03d}.dcm" for i in range(10)]
     assert "ordered by SliceLocation" in stack.warnings[0]
+    down = {"ImageOrientationPatient": [1, 0, 0, 0, -1, 0]}  # the normal runs to the feet, the location to the head
+    stack = order(members(series(spoil=spoil, ImagePositionPatient=None, **down)), "scan")
+    assert [p[0].path for p in stack.places] == [f"{i + 1:03d}.dcm" for i in range(10)]
+    np.testing.assert_allclose(stack.steps[0], [0, 0, -2])
+    assert stack.origin[2] == 18
     del spoil[4]
     assert "006.dcm: expected ImagePositionPatient, or else SliceLocation, found neither" in refusal(
         members(series(spoil=spoil, ImagePositionPatient=None))

@@ -13,6 +13,7 @@ import pytest
 from pydicom import config
 
 from pneumoscope.errors import UsageError
+from pneumoscope.io.load import load_study
 from pneumoscope.phantoms import CT_LABELS, ct_files, phantom_ct, write_ct, write_cts, write_localizer
 
 
@@ -103,6 +104,26 @@ def test_a_localizer_says_what_it_is(tmp_path: Path) -> None:
     assert ds.Rows * float(ds.PixelSpacing[0]) == pytest.approx(span, rel=0.05)
     hu = ds.pixel_array.astype(float) - 1024
     assert hu[:, 28:36].mean() > hu[:, :4].mean() + 300
+    # its first row is the head's end, at the height that it states
+    top, step = float(ds.ImagePositionPatient[2]), float(ds.PixelSpacing[0])
+    heights = float(axial.ImagePositionPatient[2]) + phantom.geometry.spacing_mm[0] * np.arange(10)
+    seen = np.interp(heights, (top - step * np.arange(ds.Rows))[::-1], hu.mean(1)[::-1])
+    assert np.corrcoef(seen, phantom.voxels.mean((1, 2)))[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_series_is_read_as_it_was_made(tmp_path: Path, seed: int) -> None:
+    phantom = phantom_ct("covid", seed, size=64, slices=12)
+    names = write_ct(phantom, tmp_path)
+    write_localizer(phantom, tmp_path)
+    volume = load_study(tmp_path).volume
+    assert volume is not None
+    assert np.array_equal(volume.voxels, phantom.voxels)
+    assert [Path(path).name for path in volume.slices] == names
+    made, read = phantom.geometry, volume.geometry
+    assert read.spacing_mm == pytest.approx(made.spacing_mm, abs=1e-3)
+    assert read.origin_mm == pytest.approx(made.origin_mm, abs=1e-3)
+    assert read.direction == made.direction
 
 
 def test_a_dataset_is_complete_balanced_and_agrees_with_the_masks(tmp_path: Path) -> None:
@@ -110,6 +131,7 @@ def test_a_dataset_is_complete_balanced_and_agrees_with_the_masks(tmp_path: Path
     rows, slices = _rows(folder / "labels.csv"), _rows(folder / "slices.csv")
     assert list(rows[0]) == ["file", "label", "patient_id", "group_id", "modality", "view", "source"]
     assert Counter(row["label"] for row in rows) == dict.fromkeys(CT_LABELS, 2)
+    assert [row["label"] for row in rows] != [*CT_LABELS, *CT_LABELS]  # no number tells a label
     assert {row["modality"] for row in rows} == {"ct"}
     assert all(row["label"] not in row["file"] for row in rows)
     infection = {row["file"]: row["infection"] for row in slices}

@@ -76,6 +76,7 @@ def _of_file(option: str, path: Path) -> dict[str, str]:
             data = file.read(MOST + 1)
     except OSError as error:
         raise UsageError(f"{option} @{path}: expected a file that can be read, found '{error.strerror}'.") from error
+
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for key, n in Counter(key for key, _ in pairs).items():
             if n > 1:
