@@ -88,7 +88,7 @@ def _comparison(folder: Path, entry: dict[str, Any]) -> str:
     for part in c.parts:
         figures = [words.interval(part.metrics[name]) for name in names]
         by = [words.interval(part.by[kind][value]) for kind, value in apart]
-        difference = "" if part is c.parts[0] else words.interval(part.differences[c.by])
+        difference = "" if part is c.parts[0] else words.difference(part.differences[c.by])
         time = f"{sum(part.seconds.values()) / 60:.1f} min{' *' if part.made else ''}"
         lines.append(f"| {part.name} | {' | '.join([*figures, difference, *by, time])} |")
     lines += ["", " ".join([*ranking_words(c), *(text for kind in c.parts[0].by for text in cautions_on(c, kind))])]
@@ -136,7 +136,10 @@ def _search(folder: Path, entry: dict[str, Any]) -> str:
     for name, found in (("the winner", s.winner), (start_title(s).lower(), s.as_written)):
         figures = " | ".join(words.interval(found.metrics[metric]) for metric in SHOWN)  # type: ignore[arg-type]
         lines.append(f"| {name} | {figures} |")
-    lines += ["", " ".join(text for text in (set_words(s), difference_words(s)) if text)]
+    if fixed := set_words(s):
+        lines += ["", f"Set for the whole search: {fixed}."]
+    if s.differences:
+        lines += ["", difference_words(s)]
     shares = ", ".join(f"{path.split('.')[-1]} {share:.2f}" for path, share in s.tried.importance.items())
     lines += ["", f"Importance: {shares or 'not computed'}. {s.tried.importance_note}"]
     lines += ["", _plot(f"{entry['run']}.svg", history(s), "The value of each trial")]

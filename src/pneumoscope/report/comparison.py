@@ -122,7 +122,7 @@ def ranking_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     columns = ["", "part", metric_title(comparison.by).lower(), "difference to the first", "standing"]
     rows = []
     for i, part in enumerate(comparison.parts):
-        difference = "" if i == 0 else _signed_interval(part.differences[comparison.by])
+        difference = "" if i == 0 else words.difference(part.differences[comparison.by])
         row = [str(i + 1), part.name, words.interval(part.metrics[comparison.by]), difference, part.standing]
         rows.append([*row, *(words.figure(part.metrics[name].value) for name in others), _seconds(part)])
     return [*columns, *(metric_title(name).lower() for name in others), "seconds"], rows
@@ -208,16 +208,6 @@ def _number(value: float, digits: int) -> str:
     return "" if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _signed(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _signed_interval(found: Interval) -> str:
-    if math.isnan(found.low):
-        return _signed(found.value)
-    return f"{_signed(found.value)} ({_signed(found.low)} to {_signed(found.high)})"
-
-
 # --- what the page draws -------------------------------------------------------------------------------------------
 
 
@@ -235,8 +225,8 @@ def _differences(comparison: Comparison) -> dict[str, Any]:
     rows = [
         {
             "title": part.name,
-            "text": _signed(d.value),
-            "interval": "" if math.isnan(d.low) else f"{_signed(d.low)} to {_signed(d.high)}",
+            "text": words.signed(d.value),
+            "interval": "" if math.isnan(d.low) else f"{words.signed(d.low)} to {words.signed(d.high)}",
             "dot": at(d.value),
             "low": at(d.low),
             "high": at(d.high),
@@ -244,7 +234,7 @@ def _differences(comparison: Comparison) -> dict[str, Any]:
         }
         for part, d in zip(comparison.parts[1:], found, strict=True)
     ]
-    return {"rows": rows, "zero": at(0.0), "low": _signed(low), "high": _signed(high)}
+    return {"rows": rows, "zero": at(0.0), "low": words.signed(low), "high": words.signed(high)}
 
 
 def _apart(comparison: Comparison) -> list[dict[str, Any]]:

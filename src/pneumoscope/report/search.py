@@ -12,7 +12,6 @@ from itertools import accumulate
 from typing import Any
 
 from pneumoscope.core.recipe import Recipe
-from pneumoscope.core.result import Interval
 from pneumoscope.core.search import Search, Trial, Tried
 from pneumoscope.core.serial import canonical
 from pneumoscope.core.space import Range, shown, space_text, value_text
@@ -76,20 +75,13 @@ def set_words(search: Search) -> str:
 def difference_words(search: Search) -> str:
     """How the winner differs from what the search began with, and what that says."""
     found = search.differences["balanced_accuracy"]
-    less = f"The winner less the recipe {start_title(search).lower()}, paired by patient: {_signed(found)}."
+    less = f"The winner less the recipe {start_title(search).lower()}, paired by patient: {words.difference(found)}."
     if math.isnan(found.low):
         return less
     if found.low <= 0 <= found.high:
         return f"{less} That is within the noise: the 95 % interval of the difference holds 0."
     where, how = ("above", "better") if found.low > 0 else ("below", "worse")
     return f"{less} It is {how}: the 95 % interval of the difference lies {where} 0."
-
-
-def _signed(found: Interval) -> str:
-    if math.isnan(found.low):
-        return "the interval is undefined"
-    value, low, high = (f"{n:+.3f}".replace("-", "\N{MINUS SIGN}") for n in (found.value, found.low, found.high))
-    return f"{value} ({low} to {high})"
 
 
 def _names(paths: Sequence[str]) -> dict[str, str]:

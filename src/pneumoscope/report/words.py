@@ -65,6 +65,18 @@ def interval(found: Interval) -> str:
     return f"{found.value:.3f} ({bounds})"
 
 
+def signed(value: float) -> str:
+    """`+0.021`, with a real minus sign, or `undefined`."""
+    return "undefined" if math.isnan(value) else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def difference(found: Interval) -> str:
+    """`+0.021 (-0.010 to +0.052)`; an interval that is undefined is left out."""
+    if math.isnan(found.low):
+        return signed(found.value)
+    return f"{signed(found.value)} ({signed(found.low)} to {signed(found.high)})"
+
+
 def plural(n: int, one: str, many: str | None = None) -> str:
     """`1 image`, `1,204 images`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"
