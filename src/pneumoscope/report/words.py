@@ -72,7 +72,7 @@ def signed(value: float) -> str:
 
 def difference(found: Interval) -> str:
     """`+0.021 (-0.010 to +0.052)`; an interval that is undefined is left out."""
-    if math.isnan(found.low):
+    if math.isnan(found.value + found.low + found.high):
         return signed(found.value)
     return f"{signed(found.value)} ({signed(found.low)} to {signed(found.high)})"
 
