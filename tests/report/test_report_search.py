@@ -94,7 +94,7 @@ def test_both_stand_on_the_hold_out_beside_the_optimistic_value():
         (0.0, 0.011, 0.041, "within the noise"),
         (0.002, 0.011, 0.041, "It is better: the 95 % interval of the difference lies above 0."),
         (-0.04, -0.011, -0.002, "It is worse: the 95 % interval of the difference lies below 0."),
-        (math.nan, 0.0, math.nan, "paired by patient: undefined."),
+        (math.nan, 0.0, math.nan, "paired by patient: +0.000 (interval undefined)."),
     ],
 )
 def test_the_difference_and_whether_it_is_noise(low, value, high, says):

@@ -71,10 +71,12 @@ def signed(value: float) -> str:
 
 
 def difference(found: Interval) -> str:
-    """`+0.021 (-0.010 to +0.052)`; an interval that is undefined is left out."""
-    if math.isnan(found.value + found.low + found.high):
-        return signed(found.value)
-    return f"{signed(found.value)} ({signed(found.low)} to {signed(found.high)})"
+    """`+0.021 (-0.010 to +0.052)`; an interval that is undefined is said to be."""
+    if math.isnan(found.value):
+        return "undefined"
+    lacking = math.isnan(found.low + found.high)
+    bounds = "interval undefined" if lacking else f"{signed(found.low)} to {signed(found.high)}"
+    return f"{signed(found.value)} ({bounds})"
 
 
 def plural(n: int, one: str, many: str | None = None) -> str:
