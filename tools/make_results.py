@@ -141,7 +141,8 @@ def _search(folder: Path, entry: dict[str, Any]) -> str:
     if s.differences:
         lines += ["", difference_words(s)]
     shares = ", ".join(f"{path.split('.')[-1]} {share:.2f}" for path, share in s.tried.importance.items())
-    lines += ["", f"Importance: {shares or 'not computed'}. {s.tried.importance_note}"]
+    told = f"{shares}. {s.tried.importance_note}" if shares else s.tried.importance_note
+    lines += ["", f"Importance of the fields: {told[0].lower()}{told[1:]}"]
     lines += ["", _plot(f"{entry['run']}.svg", history(s), "The value of each trial")]
     return "\n".join([*lines, "", entry["says"].strip()])
 
