@@ -52,7 +52,10 @@ def stage_of(net: str, trainable: str, epochs: int) -> Stage:
 
 def features(net: Net, stage: Stage, images: np.ndarray, dataset: Dataset, work: Path) -> torch.Tensor:
     recipe: Recipe = find("szalay2021")[0]  # only its prep steps are taken, for the cache's keys
-    return cached_features(net, "random", images, dataset, recipe, stage, work, silent)
+    compute = net.eval().features
+    return cached_features(
+        net.backbone, "random", compute, stage.head.pooling, images, dataset, recipe, stage, work, silent
+    )
 
 
 def main() -> None:

@@ -13,13 +13,16 @@ from typing import Any
 import pytest
 from fixtures_trained import MAPPING
 
-from pneumoscope import bundle, comparing, phantoms
+from pneumoscope import bundle, comparing, phantoms, planning
 from pneumoscope.app.cli import main
-from pneumoscope.core.comparison import Comparison
-from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.comparison import REST, Comparison
+from pneumoscope.core.recipe import Recipe, Stage
 from pneumoscope.core.serial import from_json
-from pneumoscope.errors import MissingError, PneumoscopeError, RecipeError, UsageError
+from pneumoscope.errors import DataError, IntegrityError, MissingError, PneumoscopeError, RecipeError, UsageError
+from pneumoscope.nets.build import build
+from pneumoscope.nets.weights import cache_folder
 from pneumoscope.recipes import find
+from pneumoscope.train import stages
 
 CNN = "szalay2021:cnn"
 LR = "stages.head.optim.lr"
@@ -73,9 +76,12 @@ def test_each_part_is_a_run_with_the_figures_of_its_own_evaluation(made: Path) -
             assert found == pytest.approx(kept["metrics"][name])
         assert [list(row) for row in part.confusion] == kept["confusion"]
         assert part.seconds["fitting"] > 0
+        assert part.seconds[REST] > 0
         assert part.overrides == {**SMALL, LR: part.varied[LR]}
     assert comparison.n_images == comparison.parts[0].n_images
     assert comparison.parts[0].standing == "first"
+    assert sorted(p.made for p in comparison.parts) == [(), ("reading",)]
+    assert next(p for p in comparison.parts if p.made).name == "lr=0.01"  # which was run first
     assert comparison.vary == {LR: ("0.01", "0.0001")}
     split = [json.loads((made / p.folder / "split.json").read_text()) for p in comparison.parts]
     assert split[0] == split[1]
@@ -97,9 +103,11 @@ def test_the_same_call_and_a_further_value_redo_nothing(copied: Path, tiny_data:
     before, done = read(copied), fitted(copied)
     again = compare([tiny_data], copied)
     assert [(p.name, p.metrics) for p in again.parts] == [(p.name, p.metrics) for p in before.parts]
+    assert [p.seconds[REST] for p in again.parts] == [p.seconds[REST] for p in before.parts]
     assert fitted(copied) == done
     more = compare([tiny_data], copied, vary={LR: ("0.001", "0.01", "0.0001")})
     assert len(more.parts) == 3
+    assert next(p for p in more.parts if p.made).name == "lr=0.01"
     assert {name: at for name, at in fitted(copied).items() if name in done} == done
     assert len(list((copied / "cache").glob("*.npy"))) == 1
 
@@ -120,13 +128,20 @@ def test_the_train_command_goes_on_with_a_part(
 
 
 def test_parts_whose_weights_are_missing_are_left_out_aloud(copied: Path, tiny_data: Path) -> None:
-    done, said = fitted(copied), []
+    done, said = fitted(copied), list[str]()
     found = compare([tiny_data], copied, (CNN, "szalay2021:vgg16"), say=said.append)
     assert {p.name for p in found.parts} == {f"{CNN} lr=0.01", f"{CNN} lr=0.0001"}
     assert [p.name for p in found.left_out] == ["szalay2021:vgg16 lr=0.01", "szalay2021:vgg16 lr=0.0001"]
     assert "vgg16.safetensors" in found.left_out[0].why
     assert "pneumoscope weights add vgg16" in found.left_out[0].why
-    assert sum(line.startswith("left out: szalay2021:vgg16") for line in said) == 2
+    told = [line for line in said if line.startswith("left out: szalay2021:vgg16")]
+    assert len(told) == 2
+    assert "weights, or on timm's hub, found none; " in told[0]  # the folders looked in, and what the hub answered
+    for name in ("comparison.json", "report.html"):
+        text = (copied / name).read_text()
+        assert str(cache_folder()) not in text
+        assert "HF_HUB_OFFLINE" not in text
+        assert "did not answer" not in text
     assert fitted(copied) == done
     assert read(copied).left_out == found.left_out
     assert "Left out" in (copied / "report.html").read_text()
@@ -213,6 +228,7 @@ def test_all_parts_get_the_protocol_of_the_first(
         return dataclasses.replace(recipe, name="doe2021", protocols=protocols), variant
 
     monkeypatch.setattr(comparing, "find", found)
+    monkeypatch.setattr(planning, "find", found)
     done = fitted(copied)
     comparison = compare([tiny_data], copied, (CNN, "doe2021:cnn"), vary=None, overrides=SMALL | {LR: "0.01"})
     other = next(p for p in comparison.parts if p.recipe == "doe2021:cnn")
@@ -223,6 +239,48 @@ def test_all_parts_get_the_protocol_of_the_first(
     kept = json.loads((copied / other.folder / "recipe.json").read_text())["recipe"]
     assert kept["sources"]["protocols.honest.seed"] == "override"
     assert {name: at for name, at in fitted(copied).items() if name in done} == done
+
+
+def test_a_part_that_is_done_stays_without_its_weights(
+    copied: Path, tiny_data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, done = read(copied), fitted(copied)
+
+    def missing(stage: Stage, *given: object, **named: object) -> object:
+        if stage.optim.lr == 0.01:
+            raise MissingError("weights: expected some, found none.")
+        return build(stage, *given, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stages, "build", missing)
+    said: list[str] = []
+    again = compare([tiny_data], copied, say=said.append)
+    assert [dataclasses.replace(p, seconds={}) for p in again.parts] == [
+        dataclasses.replace(p, seconds={}) for p in before.parts
+    ]
+    assert again.notes == before.notes
+    assert again.left_out == ()
+    assert "lr=0.01: its pretrained weights are not here; what was run is taken as it is" in said
+    assert fitted(copied) == done
+    more = compare([tiny_data], copied, vary={LR: ("0.01", "0.0001", "0.001")})
+    assert {p.name for p in more.parts} == {"lr=0.01", "lr=0.0001", "lr=0.001"}
+    (copied / "parts" / "szalay2021-cnn_lr=0.01" / "split.json").write_text("[]")
+    with pytest.raises(IntegrityError, match=r"split.json: expected a run's split, found something else"):
+        compare([tiny_data], copied)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"vary": {"protocols.honest.seed": ("0", "1")}, "overrides": SMALL | {"protocols.honest.folds": "1"}},
+        {"vary": {"protocols.honest.test_share": ("0.2", "0.4")}, "overrides": SMALL | {"protocols.honest.folds": "1"}},
+    ],
+)
+def test_one_hold_out_each_that_differ_are_found_before_anything_is_trained(
+    changed: dict[str, Any], tiny_data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="test parts: expected the same images in those of"):
+        compare([tiny_data], tmp_path / "out", **changed)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_small_set_against_a_large_one_is_tested_alike(tiny_data: Path, tmp_path: Path) -> None:

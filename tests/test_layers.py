@@ -30,7 +30,7 @@ LAYERS = (
     ("train", "explain"),
     ("audit",),
     ("report",),
-    ("reading", "running"),  # of the api's layer: what it reads and runs with
+    ("reading", "running", "planning"),  # of the api's layer: what it reads and runs with
     ("api", "datasets", "comparing", "tuning"),
     ("demo", "doctor"),
     ("app",),

@@ -14,9 +14,12 @@ from fixtures_trained import MAPPING, RECIPE
 from pneumoscope import bundle as bundles
 from pneumoscope import tuning
 from pneumoscope.core.dataset import Split
+from pneumoscope.core.resolve import resolve
 from pneumoscope.core.search import Search
 from pneumoscope.core.serial import digest, from_json, to_json
+from pneumoscope.core.space import Choice
 from pneumoscope.errors import DataError, IntegrityError, MissingError, RecipeError, UsageError
+from pneumoscope.recipes import find
 
 SMALL = {
     "prep.resize.size": "32",
@@ -68,6 +71,76 @@ def test_what_is_left_is_what_the_docs_say(searched):
     assert done.as_written_settings == {"stages.head.batch": 32}
     assert done.same is False
     assert "Search of szalay2021:cnn" in (out / "report.html").read_text()
+    assert not list((out / "trials").rglob("*.safetensors"))  # each has answered
+    assert not list((out / "trials").rglob("*.checkpoint"))
+
+
+def test_winner_json_makes_the_recipe_the_winner_by_as_many_folds_as_it_has(searched):
+    out, done = searched
+    given = json.loads((out / "winner.json").read_text())
+    assert given == to_json(done.overrides) | done.settings
+    assert given["prep.resize.size"] == 32
+    assert "protocols.honest.folds" not in given
+    found, variant = find(RECIPE)
+    texts = {path: json.dumps(value) for path, value in given.items()}
+    assert resolve(found, variant=variant, overrides=texts).protocol.folds == find(RECIPE)[0].protocols[0].folds
+    one = resolve(found, variant=variant, overrides=texts | {"protocols.honest.folds": "1"})
+    assert one.digest == json.loads((out / "winner" / "recipe.json").read_text())["digest"]
+
+
+def test_what_was_searched_replaces_what_was_set(tmp_path):
+    tried = SimpleNamespace(best=SimpleNamespace(settings={"stages.head.optim.lr": 0.5}))
+    optim = {"name": "sgd", "lr": 0.1}
+    given = {"stages.head.optim.lr": "0.1", "stages.head.optim": json.dumps(optim), "decision.rule": "youden"}
+    assert tuning._write_winner(given, tried, tmp_path) == {
+        "stages.head.optim.lr": 0.1,
+        "stages.head.optim": optim,
+        "decision.rule": "youden",
+    }
+    found = json.loads((tmp_path / "winner.json").read_text())
+    # in this order: what was found goes over what was set around it
+    assert list(found) == ["stages.head.optim", "decision.rule", "stages.head.optim.lr"]
+    assert found["stages.head.optim.lr"] == 0.5
+
+
+def test_what_was_set_is_said_and_is_not_called_as_written(searched):
+    out, done = searched
+    assert done.overrides == {
+        "prep.resize.size": 32,
+        "stages.head.epochs": 1,
+        "stages.head.head.hidden": [4],
+        "decision.rule": "youden",
+    }
+    page = (out / "report.html").read_text()
+    assert "prep.resize.size=32, stages.head.epochs=1, stages.head.head.hidden=[4], decision.rule=youden" in page
+    assert "As the search began" in page
+    assert "s written" not in page
+
+
+def test_the_command_that_trains_the_winner(searched, tiny_data):
+    out, done = searched
+    words = tuning.train_command(done, ["my images", "b=c"], "a b", Path("w"))
+    assert words == [
+        *("pneumoscope", "train", RECIPE, "--data", "my images", "--data", "b=c"),
+        *(word for label, name in MAPPING.items() for word in ("--map", f"{label}={name}")),
+        *("--set", "@a b/winner.json", "--weights", "w", "--out", "a b/trained"),
+    ]
+    assert tuning.train_command(dataclasses.replace(done, ungrouped=True), [], "o")[-3:] == [
+        *("--ungrouped", "--out", "o/trained"),
+    ]
+    page = (out / "report.html").read_text()
+    assert f"pneumoscope train {RECIPE} --data DIR --map" in page
+    assert "--set @OUT/winner.json --out OUT/trained" in page
+    assert str(tiny_data) not in page
+    assert str(tiny_data) not in (out / "search.json").read_text()
+
+
+def test_the_difference_is_of_the_same_patients(searched):
+    _, done = searched
+    metric = "balanced_accuracy"
+    found = done.differences[metric]
+    assert found.value == pytest.approx(done.winner.metrics[metric].value - done.as_written.metrics[metric].value)
+    assert found.low <= found.value <= found.high
 
 
 def test_settings_that_come_again_are_not_fitted_again(searched, fitted):
@@ -130,7 +203,7 @@ def test_one_run_serves_for_both_where_the_recipe_as_written_won(searched, tiny_
 
     _, done = searched
     best = dataclasses.replace(done.tried.best, settings={"stages.head.batch": 32})
-    tried = dataclasses.replace(done.tried, trials=(best,), space={"stages.head.batch": "4,32"})
+    tried = dataclasses.replace(done.tried, trials=(best,), space={"stages.head.batch": Choice(values=(4, 32))})
     monkeypatch.setattr(trying, "search", lambda *a, **k: tried)
     ran: list[Path] = []
 
@@ -143,6 +216,7 @@ def test_one_run_serves_for_both_where_the_recipe_as_written_won(searched, tiny_
     found = again(tiny_data, tmp_path / "out", search={"stages.head.batch": "4,32"})
     assert ran == [tmp_path / "out" / "winner"]
     assert found.same
+    assert found.differences == {}
     assert found.winner is found.as_written
     assert "one run serves for both" in (tmp_path / "out" / "report.html").read_text()
     splits = "0" * 64

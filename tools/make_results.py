@@ -26,7 +26,8 @@ from pneumoscope.core.search import Search
 from pneumoscope.core.serial import from_json
 from pneumoscope.core.space import shown
 from pneumoscope.report import words
-from pneumoscope.report.comparison import metric_title, ranking_words
+from pneumoscope.report.comparison import cautions_on, metric_title, ranking_words, title_on
+from pneumoscope.report.search import difference_words, set_words, start_title
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 NOTE = "<!-- Written by tools/make_results.py from run folders; change docs/results.toml, not this file. -->"
@@ -74,7 +75,7 @@ def _comparison(folder: Path, entry: dict[str, Any]) -> str:
     apart = [(kind, value) for kind, by in c.parts[0].by.items() for value in by]
     names = [c.by, *(name for name in c.parts[0].metrics if name != c.by)]
     titles = [metric_title(name).lower() for name in names]
-    only = [f"{c.by.replace('_', ' ')} on {value}" for _, value in apart]
+    only = [f"{title_on(c, kind, value).lower()} on {value}" for kind, value in apart]
     lines = [
         f"## {entry['title']}",
         "",
@@ -87,10 +88,10 @@ def _comparison(folder: Path, entry: dict[str, Any]) -> str:
     for part in c.parts:
         figures = [words.interval(part.metrics[name]) for name in names]
         by = [words.interval(part.by[kind][value]) for kind, value in apart]
-        difference = "" if part is c.parts[0] else words.interval(part.differences[c.by])
-        time = f"{sum(part.seconds.values()) / 60:.1f} min"
+        difference = "" if part is c.parts[0] else words.difference(part.differences[c.by])
+        time = f"{sum(part.seconds.values()) / 60:.1f} min{' *' if part.made else ''}"
         lines.append(f"| {part.name} | {' | '.join([*figures, difference, *by, time])} |")
-    lines += ["", " ".join(ranking_words(c))]
+    lines += ["", " ".join([*ranking_words(c), *(text for kind in c.parts[0].by for text in cautions_on(c, kind))])]
     if set_for_all := _common(c):
         lines += ["", f"Set differently from the recipe, for all parts: {set_for_all}."]
     if c.left_out:
@@ -132,11 +133,16 @@ def _search(folder: Path, entry: dict[str, Any]) -> str:
         values = " | ".join(shown(trial.settings[path]) for path in s.tried.space)
         lines.append(f"| {trial.number} | {trial.value:.3f} | {values} |")
     lines += ["", "| on the hold-out | accuracy | balanced accuracy | auc |", "| --- | --- | --- | --- |"]
-    for name, found in (("the winner", s.winner), ("as written", s.as_written)):
+    for name, found in (("the winner", s.winner), (start_title(s).lower(), s.as_written)):
         figures = " | ".join(words.interval(found.metrics[metric]) for metric in SHOWN)  # type: ignore[arg-type]
         lines.append(f"| {name} | {figures} |")
+    if fixed := set_words(s):
+        lines += ["", f"Set for the whole search: {fixed}."]
+    if s.differences:
+        lines += ["", difference_words(s)]
     shares = ", ".join(f"{path.split('.')[-1]} {share:.2f}" for path, share in s.tried.importance.items())
-    lines += ["", f"Importance: {shares or 'not computed'}. {s.tried.importance_note}"]
+    told = f"{shares}. {s.tried.importance_note}" if shares else s.tried.importance_note
+    lines += ["", f"Importance of the fields: {told[0].lower()}{told[1:]}"]
     lines += ["", _plot(f"{entry['run']}.svg", history(s), "The value of each trial")]
     return "\n".join([*lines, "", entry["says"].strip()])
 

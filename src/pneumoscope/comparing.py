@@ -14,19 +14,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pneumoscope import reading
-from pneumoscope.core import vary as varying
 from pneumoscope.core.comparison import Compared, Comparison, LeftOut, Planned
 from pneumoscope.core.dataset import Dataset, Split
 from pneumoscope.core.files import unfinished, write_json, write_text
 from pneumoscope.core.progress import Progress, silent
-from pneumoscope.core.recipe import Protocol, Recipe
-from pneumoscope.core.resolve import resolve
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.role import MAIN
 from pneumoscope.core.serial import digest, from_json, to_json
 from pneumoscope.errors import MissingError, UsageError
 from pneumoscope.evaluate import paired
-from pneumoscope.evaluate.ranking import Result, ranked
+from pneumoscope.evaluate.ranking import Result, Tested, common, ranked
 from pneumoscope.evaluate.split import make_split
+from pneumoscope.planning import plan
 from pneumoscope.recipes import find
 from pneumoscope.running import needs_training_extra, run_one
 
@@ -53,8 +52,9 @@ def compare(
     """Run every recipe with every combination of varied values, or find the run, and rank them on the same images.
 
     recipes: NAME, NAME:VARIANT, or NAME:all for every variant. vary: dotted field -> values as text. Other parameters
-    are those of `api.train`. Every part has the first one's protocol, but for what is varied. `out` gets parts/<name>,
-    comparison.json, comparison.csv and report.html; the same call resumes, and one with more parts reuses these.
+    are those of `api.train`; an override goes to the parts that have its field. Every part has the first one's
+    protocol, but for what is varied. `out` gets parts/<name>, comparison.json, comparison.csv and report.html; the same
+    call resumes, and one with more parts reuses these.
 
     Raises:
         UsageError, RecipeError: names, values or an `out` that do not fit, parts that cannot be compared, or fewer
@@ -63,36 +63,26 @@ def compare(
         MissingError: the extra [train] is not here, or no part's pretrained weights are.
     """
     vary, overrides, mapping = vary or {}, overrides or {}, mapping or {}
-    varying.check_vary(vary, overrides)
-    parts = _plan(recipes, vary, protocol, overrides)
+    parts, partial = plan(recipes, vary=vary, protocol=protocol, overrides=overrides)
     needs_training_extra("comparing")
     _check_out(out, parts)
-    kept, left_out = _with_weights(parts, weights_dir, progress)
-    for one in left_out:
-        say(f"left out: {one.name}: {one.why}")
+    for text in partial:
+        say(text)
+    kept, bare, left_out = _with_weights(parts, out, weights_dir, progress, say)
     read = _read(kept, data, mapping=mapping, ungrouped=ungrouped, say=say)
-    for part in kept:
-        make_split(read[part.name][0][MAIN], part.recipe.protocol)  # what cannot be parted is found before it trains
+    common([_to_be_tested(part, read[part.name][0][MAIN]) for part in kept])  # found before anything trains
     results = []
     for i, part in enumerate(kept):
         say(f"part {i + 1} of {len(kept)}: {part.name}")
-        datasets, warnings = read[part.name]
-        ran = run_one(
-            part.recipe,
-            datasets,
-            out / part.folder,
-            weights_dir,
-            _of(part.name, progress),
-            warnings,
-            prepared=out / "cache",
-            export=False,
-        )
-        results.append(_result(part, ran, out / part.folder))
+        telling = _of(part.name, progress)
+        results.append(_run(part, read[part.name], out, weights_dir, telling, bare=part.name in bare))
     from pneumoscope.report import words
 
+    found = ranked(results)
     comparison = dataclasses.replace(
-        ranked(results),
+        found,
         left_out=left_out,
+        notes=(*found.notes, *partial),
         grave=tuple(dict.fromkeys(text for r in results for text in words.grave(r.evaluation))),
         vary={field: tuple(values) for field, values in vary.items()},
         mapping=dict(mapping),
@@ -118,86 +108,7 @@ def train_command(
     ]
 
 
-# --- which parts there are -----------------------------------------------------------------------------------------
-
-
-def _plan(
-    recipes: Sequence[str], vary: Mapping[str, Sequence[str]], protocol: str, overrides: Mapping[str, str]
-) -> list[Planned]:
-    titles = [title for name in recipes for title in _titles(name)]
-    parts: list[Planned] = []
-    for title in titles:
-        for chosen in varying.combinations(vary):
-            first = parts[0].recipe if parts else None
-            part = _part(title, chosen, protocol, overrides, vary, first, alone=len(set(titles)) == 1)
-            for other in parts:
-                _check_pair(other, part)
-            parts.append(part)
-    if len(parts) < 2:
-        raise UsageError(
-            f"compare: expected at least two parts, found {len(parts)}. Name another recipe, or use --vary FIELD=A,B."
-        )
-    return parts
-
-
-def _titles(name: str) -> list[str]:
-    recipe, variant = find(name)
-    if variant != "all":
-        return [name]
-    if not recipe.variants:
-        raise UsageError(f"{name}: expected a recipe with variants, found none. Write {recipe.name}.")
-    return [f"{recipe.name}:{variant}" for variant in recipe.variants]
-
-
-def _part(
-    title: str,
-    chosen: Mapping[str, str],
-    protocol: str,
-    overrides: Mapping[str, str],
-    vary: Mapping[str, Sequence[str]],
-    first: Recipe | None,
-    *,
-    alone: bool,
-) -> Planned:
-    """alone: all parts are of one recipe and variant, so that what is varied names them."""
-    found, variant = find(title)
-    own = {**overrides, **chosen}
-    recipe = resolve(found, variant=variant, protocol=protocol, overrides=own)
-    alike = {} if first is None else _alike(recipe.protocol, first.protocol, vary)
-    if alike:
-        own |= alike
-        recipe = resolve(found, variant=variant, protocol=protocol, overrides=own)
-    label = varying.label(chosen, recipe)
-    return Planned(
-        name=label if alone and label else f"{title} {label}".strip(),
-        folder=f"parts/{varying.folder_name(title, label)}",
-        title=title,
-        recipe=recipe,
-        overrides=own,
-        varied=dict(chosen),
-        alike=tuple(path.rpartition(".")[2] for path in alike),
-    )
-
-
-def _alike(own: Protocol, first: Protocol, vary: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Overrides that give a part the first one's protocol, but for the fields that are varied."""
-    found = {}
-    for field in dataclasses.fields(Protocol):
-        path, value = f"protocols.{own.name}.{field.name}", getattr(first, field.name)
-        if field.name != "name" and path not in vary and getattr(own, field.name) != value:
-            found[path] = value if isinstance(value, str) else json.dumps(to_json(value))
-    return found
-
-
-def _check_pair(one: Planned, other: Planned) -> None:
-    if one.recipe.classes != other.recipe.classes:
-        found = " and ".join(f"{', '.join(p.recipe.classes.names)} ({p.name})" for p in (one, other))
-        raise UsageError(f"compare: expected parts with the same classes, found {found}. Compare one kind at a time.")
-    if one.recipe.digest == other.recipe.digest or one.folder == other.folder:
-        raise UsageError(
-            f"compare: expected each part once, found '{one.name}' and '{other.name}', which are the same. "
-            "Leave one out."
-        )
+# --- which parts can run -------------------------------------------------------------------------------------------
 
 
 def _check_out(out: Path, parts: Sequence[Planned]) -> None:
@@ -225,30 +136,38 @@ def _digest_in(path: Path) -> str:
 
 
 def _with_weights(
-    parts: Sequence[Planned], weights_dir: Path | None, progress: Progress
-) -> tuple[list[Planned], tuple[LeftOut, ...]]:
-    """The parts that can start, and those whose pretrained weights are not here."""
+    parts: Sequence[Planned], out: Path, weights_dir: Path | None, progress: Progress, say: reading.Say
+) -> tuple[list[Planned], set[str], tuple[LeftOut, ...]]:
+    """The parts that can start or are done; the names of those done whose weights are not here; and the others."""
+    from pneumoscope.train.finished import evaluated
     from pneumoscope.train.stages import pretrained
 
     kept: list[Planned] = []
-    missing: dict[str, MissingError] = {}
+    bare: set[str] = set()
+    missing: list[tuple[Planned, MissingError]] = []
     for i, part in enumerate(parts):
         progress("looking for weights", i, len(parts))
         try:
             pretrained(part.recipe, weights_dir)
             kept.append(part)
         except MissingError as error:
-            missing[part.name] = error
+            if evaluated(out / part.folder):
+                say(f"{part.name}: its pretrained weights are not here; what was run is taken as it is")
+                kept.append(part)
+                bare.add(part.name)
+            else:
+                say(f"left out: {part.name}: {error}")
+                missing.append((part, error))
     progress("looking for weights", len(parts), len(parts))
     if not kept:
-        raise next(iter(missing.values()))
+        raise missing[0][1]
     if len(kept) < 2:
-        name, why = next(iter(missing.items()))
+        one, why = missing[0]
         raise UsageError(
-            f"compare: expected at least two parts whose weights are here, found '{kept[0].name}' alone. {name}: {why}"
+            f"compare: expected at least two parts whose weights are here, found '{kept[0].name}' alone. "
+            f"{one.name}: {why}"
         )
-    titles = {part.name: part.title for part in parts}
-    return kept, tuple(LeftOut(name=n, recipe=titles[n], why=str(why)) for n, why in missing.items())
+    return kept, bare, tuple(LeftOut(name=p.name, recipe=p.title, why=e.lasting) for p, e in missing)
 
 
 # --- their data and runs -------------------------------------------------------------------------------------------
@@ -286,28 +205,73 @@ def _of(name: str, progress: Progress) -> Progress:
     return lambda what, done, total: progress(f"{name}: {what}", done, total)
 
 
-def _result(part: Planned, ran: Ran, folder: Path) -> Result:
+def _run(
+    part: Planned,
+    read: tuple[Mapping[str, Dataset], tuple[str, ...]],
+    out: Path,
+    weights_dir: Path | None,
+    progress: Progress,
+    *,
+    bare: bool,
+) -> Result:
+    """Run a part, or find its run. bare: it was run, and its pretrained weights are not here any more."""
+    from pneumoscope.train.environment import whole
+    from pneumoscope.train.finished import reread
+
+    datasets, warnings = read
+    folder = out / part.folder
+    facts = folder / "environment.json"
+
+    def run(progress: Progress) -> Ran:
+        cache = out / "cache"
+        return run_one(part.recipe, datasets, folder, weights_dir, progress, warnings, prepared=cache, export=False)
+
+    if bare:
+        ran = reread(part.recipe, datasets, folder, prepared=out / "cache", progress=progress)
+    elif (folder / "report.html").exists():  # written last: to show a part again is no time of its method
+        ran = run(progress)
+    else:
+        with whole(facts, progress) as counted:
+            ran = run(counted)
+    return _result(part, ran, folder, json.loads(facts.read_text(encoding="utf-8"))["seconds"])
+
+
+def _to_be_tested(part: Planned, dataset: Dataset) -> Tested:
+    """What a part will be tested on, but for what the gate will leave out."""
+    split = make_split(dataset, part.recipe.protocol)
+    at = [(i, k) for k in range(len(split.folds)) for i in split.part(dataset, k, "test")]
+    return _tested(part, dataset, [i for i, _ in at], np.array([k for _, k in at]))
+
+
+def _tested(part: Planned, dataset: Dataset, positions: Sequence[int], folds: np.ndarray) -> Tested:
+    def name(position: int) -> str:
+        return str(Path(dataset.root) / dataset.samples[position].file)
+
+    return Tested(
+        part=part,
+        rows={name(position): row for row, position in enumerate(positions)},
+        known=frozenset(name(i) for i in range(len(dataset))),
+        folds=folds,
+        labels=np.array([dataset.classes.index(dataset.samples[i].label) for i in positions]),
+    )
+
+
+def _result(part: Planned, ran: Ran, folder: Path, seconds: Mapping[str, float]) -> Result:
     dataset, positions = ran.dataset, ran.answers.positions
     split = from_json(Split, json.loads((folder / "split.json").read_text(encoding="utf-8")))
     learned = [
         len({dataset.samples[i].group for i in split.part(dataset, k, "train")}) for k in range(len(split.folds))
     ]
-
-    def name(position: int) -> str:
-        return str(Path(dataset.root) / dataset.samples[position].file)
-
+    tested = _tested(part, dataset, positions.tolist(), ran.answers.folds)
     return Result(
-        part=part,
+        **{field.name: getattr(tested, field.name) for field in dataclasses.fields(tested)},
         evaluation=ran.evaluation,
         answers=paired.Answers(probabilities=ran.answers.probabilities, decisions=ran.answers.decisions),
-        rows={name(position): row for row, position in enumerate(positions)},
-        known=frozenset(name(i) for i in range(len(dataset))),
-        folds=ran.answers.folds,
-        labels=np.array([dataset.classes.index(dataset.samples[i].label) for i in positions]),
         groups=tuple(dataset.samples[i].group for i in positions),
         digests=tuple(dataset.samples[i].digest for i in positions),
         learned=float(np.mean(learned)),
-        seconds=dict(ran.seconds),
+        seconds=seconds,
+        began=(folder / "recipe.json").stat().st_mtime_ns,
     )
 
 

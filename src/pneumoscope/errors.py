@@ -46,9 +46,16 @@ class IntegrityError(PneumoscopeError, ValueError):
 
 
 class MissingError(PneumoscopeError, RuntimeError):
-    """An optional extra or a weights file that is not here; the message says what supplies it."""
+    """An optional extra or a weights file that is not here; the message says what supplies it.
+
+    lasting: the message without folders of this machine and answers of this minute, for files that are handed on.
+    """
 
     exit_code = 5
+
+    def __init__(self, message: str, *, lasting: str = "") -> None:
+        super().__init__(message)
+        self.lasting = lasting or message
 
 
 def missing_extra(what: str, extra: str) -> MissingError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -51,7 +52,10 @@ def test_the_winner_is_printed_beside_the_recipe_as_written(searched):
     assert "won of 2: balanced accuracy" in ran.stdout
     assert "on the hold-out that no trial saw" in ran.stdout
     assert f"report: {out / 'report.html'}" in ran.stdout
-    assert f"--set @{out / 'winner.json'}" in ran.stdout
+    assert "as the search began" in ran.stdout
+    assert "s written" not in ran.stdout
+    assert "The winner less the recipe as the search began, paired by patient: " in ran.stdout
+    assert "set for the whole search: prep.resize.size=32, stages.head.epochs=1, decision.rule=youden" in ran.stdout
     assert (out / "winner" / "bundle" / "bundle.json").exists()
 
 
@@ -62,10 +66,13 @@ def test_what_it_says_is_ours(searched):
     assert not [line for line in lines if "optuna" in line.lower() or "[I " in line or "arning" in line]
 
 
-def test_the_winner_goes_on_through_set(searched, command, tiny_data, tmp_path, monkeypatch):
-    out, _ = searched
+def test_the_command_that_is_printed_trains_the_winner(searched, command, tiny_data, monkeypatch):
+    out, ran = searched
     winner = json.loads((out / "winner.json").read_text())
-    assert list(winner) == ["stages.head.head.hidden", "stages.head.optim.lr"]
+    assert list(winner)[-2:] == ["stages.head.head.hidden", "stages.head.optim.lr"]
+    (line,) = [line for line in ran.stdout.splitlines() if line.startswith("train the winner: ")]
+    words = shlex.split(line.removeprefix("train the winner: "))
+    assert words[0] == "pneumoscope"
     given: dict[str, object] = {}
 
     def train(*args, **kw):
@@ -73,11 +80,12 @@ def test_the_winner_goes_on_through_set(searched, command, tiny_data, tmp_path, 
         return []
 
     monkeypatch.setattr(api, "train", train)
-    words = ["train", RECIPE, "--data", tiny_data, "--out", tmp_path / "run", *SETTINGS]
-    code, _, err = command(*words, "--set", f"@{out / 'winner.json'}")
+    code, _, err = command(*words[1:])
     assert (code, err) == (0, "")
+    assert given["mapping"] == MAPPING
+    assert given["out"] == out / "trained"
     assert given["overrides"]["stages.head.epochs"] == "1"
-    assert {path: json.loads(given["overrides"][path]) for path in winner} == winner
+    assert {path: json.loads(text) for path, text in given["overrides"].items()} == winner
     from pneumoscope.core.resolve import resolve
     from pneumoscope.recipes import find
 
@@ -141,6 +149,13 @@ def test_a_file_of_something_else_is_refused(tmp_path, text, says):
     with pytest.raises(UsageError, match=r"--set @.*w.json: expected a JSON object of field and value") as caught:
         pairs("--set", [f"@{tmp_path / 'w.json'}"])
     assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "b": 2, "a": 1}', '{"b": {"a": 1, "a": 2}}'])
+def test_a_name_stands_once_in_a_file(tmp_path, text):
+    (tmp_path / "w.json").write_text(text)
+    with pytest.raises(UsageError, match=r"--set @.*w.json: expected each name once, found 'a' twice"):
+        pairs("--set", [f"@{tmp_path / 'w.json'}"])
 
 
 def test_a_name_stands_once_in_words_and_files(tmp_path):

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumoscope.core.resolve import resolve
-from pneumoscope.core.vary import check_vary, combinations, folder_name, label, split_values
+from pneumoscope.core.resolve import resolve, with_variant
+from pneumoscope.core.vary import check_vary, combinations, folder_name, has_field, label, split_values
 from pneumoscope.errors import UsageError
 from pneumoscope.recipes import find
 
@@ -26,6 +26,9 @@ SZALAY = find("szalay2021")[0]
         ('"a,b",c', ('"a,b"', "c")),
         ('{"rule":"fixed","value":0.3},{"rule":"argmax"}', ('{"rule":"fixed","value":0.3}', '{"rule":"argmax"}')),
         ('"a\\",b",c', ('"a\\",b"', "c")),
+        ('"a\\\\",c', ('"a\\\\"', "c")),
+        ("(1,2),3", ("(1,2)", "3")),
+        ("a],b,[c,d]", ("a]", "b", "[c,d]")),
         ("a,,b", ("a", "", "b")),
         ("", ("",)),
     ],
@@ -43,6 +46,14 @@ values = st.recursive(
 def test_what_json_writes_is_split_where_it_was_joined(found: list[object]) -> None:
     texts = [json.dumps(value) for value in found]
     assert list(split_values(",".join(texts))) == texts
+
+
+def test_a_field_is_one_of_some_variants() -> None:
+    unfrozen = with_variant(SZALAY, "unfrozen")
+    for field in ("stages.unfreeze.epochs", "stages.unfreeze", "stages.unfreeze.optim"):
+        assert has_field(unfrozen, field)
+        assert not has_field(with_variant(SZALAY, None), field)
+    assert not has_field(unfrozen, "stages.unfreeze.epoch")
 
 
 def test_every_combination_comes_once() -> None:

@@ -9,9 +9,10 @@ import math
 import numpy as np
 import pytest
 
-from pneumoscope.core.comparison import Comparison, Planned
+from pneumoscope.core.comparison import Comparison, Held, Planned
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.resolve import resolve
+from pneumoscope.core.result import Part
 from pneumoscope.core.serial import from_json, to_json
 from pneumoscope.errors import DataError
 from pneumoscope.evaluate import metrics, paired
@@ -146,12 +147,14 @@ def test_warnings_name_the_parts_that_they_are_of() -> None:
     both = dataclasses.replace(one.evaluation, warnings=("Of all.", "Of one."))
     notes = ranked(
         [
-            dataclasses.replace(one, evaluation=both, part=dataclasses.replace(one.part, alike=("folds",))),
+            dataclasses.replace(
+                one, evaluation=both, part=dataclasses.replace(one.part, alike=("folds",), like="left out")
+            ),
             dataclasses.replace(other, evaluation=dataclasses.replace(other.evaluation, warnings=("Of all.",))),
         ]
     ).notes
     assert notes == (
-        "one: folds of the protocol set as in one, so that all parts are tested alike.",
+        "one: folds of the protocol set as in left out, so that all parts are tested alike.",
         "Of all.",
         "one: Of one.",
     )
@@ -162,3 +165,36 @@ def test_of_one_class_balanced_accuracy_is_its_sensitivity() -> None:
     found = ranked([some(result(name, share), keep, known=False) for name, share in (("a", 0.6), ("b", 0.9))])
     assert [p.name for p in found.parts] == ["b", "a"]
     assert math.isnan(found.parts[0].metrics["auc"].value)
+    assert "All images are of one class: balanced accuracy is the sensitivity of covid" in found.notes[0]
+    assert not any("one class" in note for note in ranked([result("a", 0.6), result("b", 0.7)]).notes)
+
+
+def test_the_images_behind_a_figure_by_data_set_are_kept() -> None:
+    one = result("one", 0.8)
+    parts = {
+        "data set": {
+            name: Part(counts=counts, n_patients=n, metrics=one.evaluation.metrics, confusion=one.evaluation.confusion)
+            for name, counts, n in (("a", {"non-covid": 9, "covid": 40}, 40), ("b", {"non-covid": 0, "covid": 8}, 8))
+        }
+    }
+    found = ranked([dataclasses.replace(one, evaluation=dataclasses.replace(one.evaluation, parts=parts)), one])
+    assert found.parts[0].held["data set"]["b"] == Held(counts={"non-covid": 0, "covid": 8}, n_patients=8)
+    assert set(found.parts[0].by["data set"]) == {"a", "b"}
+
+
+def test_what_runs_share_counts_for_the_one_that_began_first() -> None:
+    def run(name: str, began: int, **changed: str) -> Result:
+        spent = {"reading": 2.0, "features": 9.0, "fitting": 1.0}
+        recipe = resolve(find("szalay2021")[0], overrides={f"stages.head.{k}": v for k, v in changed.items()})
+        part = dataclasses.replace(result(name, 0.8).part, recipe=recipe)
+        return dataclasses.replace(result(name, 0.8), part=part, seconds=spent, began=began)
+
+    found = ranked([run("new", 3, batch="8"), run("old", 1, batch="16"), run("net", 2, net="vgg19"), run("again", 4)])
+    assert {p.name: p.made for p in found.parts} == {
+        "old": ("reading", "features"),
+        "new": (),
+        "net": (),
+        "again": (),
+    }
+    other = ranked([run("a", 1), run("b", 2, trainable="upper:3"), run("c", 3, trainable="upper:3")])
+    assert {p.name: p.made for p in other.parts} == {"a": ("reading",), "b": ("features",), "c": ()}

@@ -65,6 +65,26 @@ def test_ct_without_rescale_is_refused() -> None:
     assert "Hounsfield" in refusal(slice_of(GREY.astype(np.uint16), RescaleSlope=None))
 
 
+def test_a_single_slice_says_what_a_series_says() -> None:
+    stored = np.array([[0, 1000], [1044, 2047]], np.uint16)
+    water = {"RescaleIntercept": 0, "PixelPaddingValue": 0}
+    image, _ = read_dicom(slice_of(stored, RescaleType="OD", **water), "x.dcm")
+    np.testing.assert_array_equal(image.pixels, stored.astype(np.float32))
+    assert "PixelPaddingValue 0 stands for 0 HU, which tissue has as well: 1 voxels" in image.warnings[0]
+    assert "RescaleType is OD; values were taken" in image.warnings[1]
+    image, _ = read_dicom(slice_of(stored, RescaleSlope=0.5, PixelPaddingValue=0), "x.dcm")
+    assert image.pixels.tolist() == [[-1024, -524], [-502, -0.5]]  # nothing is rounded
+    assert image.steps[1].args == {"pixels": 1, "to": -1024.0}
+    assert image.warnings == ()
+
+
+def test_padding_of_an_xray_that_does_not_fit_its_bits_is_dark() -> None:
+    stored = np.array([[65535, 1000], [2000, 4095]], np.uint16)
+    data = make(stored, BitsStored=12, PixelPaddingValue=65535, PhotometricInterpretation="MONOCHROME1")
+    assert pixels_of(data)[0, 0] == 0  # in 12 bits it would be 4095, as the brightest is
+    assert pixels_of(data)[0, 1] == 1
+
+
 @pytest.mark.parametrize("modality", ["MR", "US", "NM", "MG", "PT", "RTPLAN", "XA", "OT"])
 def test_other_modalities_are_named(modality: str) -> None:
     assert f"Modality: expected CR, DX or CT, found {modality}." in refusal(make(GREY, Modality=modality))

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pneumoscope.io import headers
+from pneumoscope.io import dicom
 from pneumoscope.io.headers import Header, read_header
 
 GREY = np.arange(600, dtype=np.uint8).reshape(20, 30)
@@ -52,19 +52,19 @@ def test_format_size_and_depth_are_told(tmp_path: Path, data: bytes, expected: t
 
 def test_a_dicom_header_that_is_long_is_read_to_its_end(tmp_path: Path) -> None:
     ds = data_set(GREY)
-    ds.add_new(0x00420011, "OB", bytes(headers.DICOM_HEAD))
+    ds.add_new(0x00420011, "OB", bytes(dicom.DICOM_HEAD))
     assert header(tmp_path, write(ds)).width == 30
 
 
 def test_the_pixels_of_a_dicom_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = make(np.zeros((600, 600), np.uint16))
     seen = []
-    monkeypatch.setattr(headers, "read_facts", lambda data, name: seen.append(len(data)) or real(data, name))
+    monkeypatch.setattr(dicom, "read_facts", lambda data, name: seen.append(len(data)) or real(data, name))
     assert header(tmp_path, data).width == 600
-    assert seen == [headers.DICOM_HEAD]
+    assert seen == [dicom.DICOM_HEAD]
 
 
-real = headers.read_facts
+real = dicom.read_facts
 
 BAD = [
     (b"", "an empty file"),

@@ -75,7 +75,7 @@ def test_keys_are_stable_pseudonyms(tmp_path: Path) -> None:
     fill(tmp_path, {"a.png": still(), "b.png": still(), "c.png": still(shift=1), "d.dcm": xray()})
     keys = {n: load_study(tmp_path / n).key for n in os.listdir(tmp_path)}
     assert keys["a.png"] == keys["b.png"] != keys["c.png"]
-    assert keys["d.dcm"] == pseudonym("1.2.3", "s")
+    assert keys["d.dcm"] == pseudonym(f"{pseudonym('MRN-4711')}\n1.2.3\n1.2.3.4", "s")
     assert load_study(tmp_path / "d.dcm").patient == pseudonym("MRN-4711")
     assert load_study(tmp_path / "a.png").patient is None
 

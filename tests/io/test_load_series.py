@@ -16,6 +16,7 @@ from pneumoscope.core.image import Volume
 from pneumoscope.core.study import Study, pseudonym
 from pneumoscope.errors import InputError
 from pneumoscope.io import load
+from pneumoscope.io.dicom import DICOM_HEAD
 from pneumoscope.io.load import discover, load_study, read
 
 
@@ -53,7 +54,7 @@ def test_a_folder_and_an_archive_give_the_same_study(tmp_path: Path, inside: str
     folder, zipped = load_study(tmp_path / "scan"), load_study(tmp_path / "scan.zip")
     for study in (folder, zipped):
         np.testing.assert_array_equal(voxels_of(study), body())
-        assert study.key == pseudonym("1.9", "s")
+        assert study.key == pseudonym(f"{pseudonym('MRN-4711')}\n1.9\n1.9.9", "s")
         assert study.patient == pseudonym("MRN-4711")
         assert study.source.series_uid == "1.9.9"
         assert study.source.rule == "the only series"
@@ -98,8 +99,37 @@ def test_series_uids_that_are_too_long_are_two_all_the_same(tmp_path: Path) -> N
 
 
 def test_a_series_without_a_study_is_one_study(tmp_path: Path) -> None:
-    study = load_study(fill(tmp_path, series(StudyInstanceUID=None)))
-    assert study.key == pseudonym("1.9.9", "s")
+    load_study(fill(tmp_path, series(StudyInstanceUID=None)))
+
+
+def test_another_patient_or_series_is_another_key(tmp_path: Path) -> None:
+    made: dict[str, dict[str, Any]] = {
+        "a": {},
+        "patient": {"PatientID": "2"},
+        "series": {"SeriesInstanceUID": "1.9.8"},
+        "study": {"StudyInstanceUID": "1.8"},
+        "series alone": {"StudyInstanceUID": None},
+    }
+    keys = [load_study(fill(tmp_path / name, series(**more))).key for name, more in made.items()]
+    assert len(set(keys)) == len(made)
+
+
+def test_a_screen_save_in_a_series_is_left_out(tmp_path: Path) -> None:
+    more = {"ImageType": ["DERIVED", "SECONDARY", "SCREEN SAVE"], "pixels": body(1, 30)[0], "InstanceNumber": 99}
+    fill(tmp_path, series(body(11), spoil={10: more}))
+    study = load_study(tmp_path)
+    np.testing.assert_array_equal(voxels_of(study), body(11)[:10])
+    assert study.warnings == ("Of this study 1 more were not read: series 3 (1 axial).",)
+    assert load_study(tmp_path, series_uid="1.9.9").key == study.key
+
+
+def test_a_number_that_is_none_is_told_with_its_file(tmp_path: Path) -> None:
+    spoilt = series()["001.dcm"].replace(b"-10.0\\-20.0\\", b"-10.0\\spoilt")
+    (tmp_path / "x.dcm").write_bytes(spoilt)
+    assert refusal(tmp_path / "x.dcm").startswith(f"{tmp_path}/x.dcm, ImagePositionPatient: expected a number")
+    fill(tmp_path, series())
+    (_, why), *_ = discover(tmp_path).ignored
+    assert why.startswith("ImagePositionPatient: expected a number")
 
 
 def test_two_studies_in_one_folder_keep_apart(tmp_path: Path) -> None:
@@ -154,9 +184,9 @@ def found_before(folder: Path, files: Path) -> load.Found:
 
 @pytest.mark.parametrize("syntax", [EXPLICIT, DEFLATED])
 def test_a_long_header_is_read_whole(tmp_path: Path, syntax: str) -> None:
-    profile = np.random.default_rng(0).bytes(2 * load.DICOM_HEAD)
+    profile = np.random.default_rng(0).bytes(2 * DICOM_HEAD)
     files = series(syntax=syntax, ICCProfile=profile)
-    assert min(len(d) for d in files.values()) > load.DICOM_HEAD
+    assert min(len(d) for d in files.values()) > DICOM_HEAD
     np.testing.assert_array_equal(voxels_of(load_study(fill(tmp_path, files))), body())
 
 

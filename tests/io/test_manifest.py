@@ -212,7 +212,7 @@ def test_a_folder_may_hold_a_series(tmp_path: Path) -> None:
 def test_a_file_of_a_folder_that_is_listed_is_not_listed_again(tmp_path: Path, inner: str) -> None:
     outer = "." if inner == "a" else "a/"
     text = f"file,label,patient_id\n{inner},covid,1\n{outer},non-covid,2\n"
-    with pytest.raises(DataError, match="expected each file once, found .* in a folder that is listed too"):
+    with pytest.raises(DataError, match="in a folder that is listed too"):
         read_dataset(folder(tmp_path, text, ["a/1.dcm"]), CLASSES)
 
 

@@ -87,7 +87,16 @@ def test_an_oblique_scan_goes_to_the_nearest_axes() -> None:
 def test_axes_off_the_right_angle_are_told() -> None:
     affine = LPS.copy()
     affine[1, 2] = 2 * np.tan(np.radians(10))
-    assert "10.0 degrees off" in read_nifti(nifti(CHEST, affine), "x.nii").warnings[0]
+    volume = read_nifti(nifti(CHEST, affine), "x.nii")
+    assert "10.0 degrees off the right angle; the volume has its slices straight above" in volume.warnings[0]
+    assert volume.geometry.spacing_mm == pytest.approx((2, 0.75, 0.5))  # along the normal, not along the slant
+
+
+def test_where_the_block_may_begin() -> None:
+    plain, far = nifti(CHEST, LPS), bytearray(nifti(CHEST, LPS, at_108=("f", 2**20))[:352])
+    far += bytes(2**20 - 352) + plain[352:]
+    np.testing.assert_array_equal(read_nifti(bytes(far), "x.nii").voxels, body())
+    assert "vox_offset: expected 348 to 1048576" in refusal(nifti(CHEST, LPS, at_108=("f", 2**20 + 1)))
 
 
 def test_order_of_bytes_packing_names_and_steps(tmp_path: Path) -> None:

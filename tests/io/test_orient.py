@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pneumoscope.io.orient import turn
+from pneumoscope.io.orient import spacing_of, turn
 
 
 def test_what_lies_right_is_not_copied() -> None:
@@ -20,6 +20,15 @@ def test_what_lies_right_is_not_copied() -> None:
     assert turned.geometry.direction == (1, 0, 0, 0, 1, 0)
     assert turned.geometry.frame_of_reference == "1.2"
     assert turned.skew == pytest.approx(0)
+
+
+def test_slices_are_as_far_apart_as_along_their_normal() -> None:
+    lean = 5 * np.array([0, np.sin(0.3), np.cos(0.3)])  # Z leans to the back
+    turned = turn(np.zeros((2, 3, 4), np.int16), np.zeros(3), np.array([lean, [0, 2, 0], [3, 0, 0]]))
+    assert turned.geometry.spacing_mm == pytest.approx((5 * np.cos(0.3), 2, 3))
+    assert turned.skew == pytest.approx(np.degrees(0.3))
+    across = np.array([[0, 0, 5.0], [0.3, 2, 0], [3, 0, 0]])  # Y leans: Z is as it was
+    assert spacing_of(across) == pytest.approx((5, np.hypot(0.3, 2), 3))
 
 
 def test_a_flip_moves_the_origin_to_the_other_end() -> None:

@@ -125,6 +125,16 @@ def test_the_slices_of_a_nifti_scan_lie_along_the_axis_to_the_head(
     }
 
 
+def test_the_spacing_of_a_leaning_scan_is_as_when_it_is_read(tmp_path: Path) -> None:
+    affine = AXES.copy()
+    affine[1, 2] = 1.2
+    (tmp_path / "a.nii").write_bytes(nifti(body(12, 16).transpose(2, 1, 0), affine))
+    scan, volume = header(tmp_path / "a.nii").scan, load_study(tmp_path / "a.nii").volume
+    assert scan is not None
+    assert volume is not None
+    assert scan.spacing_mm == volume.geometry.spacing_mm == pytest.approx((3, 0.75, 0.5))
+
+
 def test_a_quaternion_tells_the_axes_as_well() -> None:
     half = 0.5**0.5  # a quarter turn about the first axis: the second one goes to the head
     stored = np.zeros((16, 40, 24), np.int16)

@@ -61,6 +61,46 @@ def test_distances_that_change_all_over_are_refused() -> None:
     assert "found 8 of 9 other than the usual 9 mm, from 1 to 17 mm" in refusal(members(files))
 
 
+def at(heights: list[float]) -> list[Member]:
+    hu = body(len(heights))
+    return members(series(hu, spoil={i: {"ImagePositionPatient": [-10, -20, z]} for i, z in enumerate(heights)}))
+
+
+@pytest.mark.parametrize(
+    ("more", "says"),
+    [
+        ([7.0] * 10, "found 10 of 49 other than the usual 2 mm, from 2 to 7 mm"),
+        ([7.0] * 3, "found 3 of 42 other than the usual 2 mm"),
+        ([7.0, 3.0, 5.0], "found 3 of 42 other than"),
+        ([6.0] * 10, "011.dcm: expected slices 2 mm apart as in the others of its series, found another distance"),
+        ([6.0] * 3, "004.dcm: expected slices 2 mm apart"),
+        ([2.18] * 20, "021.dcm: expected slices 2.061 mm apart"),  # each within the tolerance, together 2.4 mm
+    ],
+)
+def test_a_distance_that_changes_is_refused(more: list[float], says: str) -> None:
+    assert says in refusal(at(np.cumsum([0.0, *[2.0] * 39, *more]).tolist()))
+
+
+def test_real_gaps_are_a_warning_and_the_true_heights_are_kept() -> None:
+    steps = [2.0] * 12 + [7.0, 7.0] + [2.0] * 12 + [4.0, 6.0, 4.0] + [2.0] * 12
+    heights = np.cumsum([0.0, *steps])
+    stack = order(at(heights.tolist()), "scan")
+    assert stack.heights == tuple(heights)
+    assert stack.steps[0].tolist() == [0, 0, 2]
+    assert "7 mm between 030.dcm and 029.dcm, 7 mm between" in stack.warnings[0]
+    assert order(TEN, "scan").heights == ()
+
+
+@pytest.mark.parametrize(("usual", "small", "large"), [(5.0, 0.45, 0.55), (0.5, 0.09, 0.12)])
+def test_a_distance_is_odd_above_a_tenth_and_a_tenth_of_a_millimetre(usual: float, small: float, large: float) -> None:
+    heights = usual * np.arange(12)
+    for moved, warned in ((small, False), (large, True)):
+        heights[6] = usual * 6 + moved
+        stack = order(at(heights.tolist()), "scan")
+        assert any("apart, but" in warning for warning in stack.warnings) == warned
+        assert bool(stack.heights) == warned
+
+
 def test_positions_written_with_few_digits_are_even() -> None:
     files = series(spoil={i: {"ImagePositionPatient": [-10, -20, round(i * 0.625, 1)]} for i in range(10)})
     assert order(members(files), "scan").warnings == ()
@@ -106,6 +146,11 @@ def test_without_positions_the_slice_location_orders_and_nothing_else() -> None:
     stack = order(members(series(spoil=spoil, ImagePositionPatient=None)), "scan")
     assert [p[0].path for p in stack.places] == [f"{10 - i:03d}.dcm" for i in range(10)]
     assert "ordered by SliceLocation" in stack.warnings[0]
+    down = {"ImageOrientationPatient": [1, 0, 0, 0, -1, 0]}  # the normal runs to the feet, the location to the head
+    stack = order(members(series(spoil=spoil, ImagePositionPatient=None, **down)), "scan")
+    assert [p[0].path for p in stack.places] == [f"{i + 1:03d}.dcm" for i in range(10)]
+    np.testing.assert_allclose(stack.steps[0], [0, 0, -2])
+    assert stack.origin[2] == 18
     del spoil[4]
     assert "006.dcm: expected ImagePositionPatient, or else SliceLocation, found neither" in refusal(
         members(series(spoil=spoil, ImagePositionPatient=None))

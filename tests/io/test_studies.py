@@ -93,7 +93,10 @@ DERIVED = ("DERIVED", "SECONDARY")
         ({}, {"count": 7, "kernel": "LUNG"}, "at least 8 slices"),
         ({}, {"image_type": (*DERIVED, "REFORMATTED", "AVERAGE"), "kernel": "LUNG"}, "original before reformatted"),
         ({"kernel": "B60f"}, {"kernel": "B30f", "count": 50, "thickness": 1}, "lung kernel"),
-        ({"thickness": 1.0}, {"thickness": 5.0, "count": 50}, "thinnest slices"),
+        ({"thickness": 5.0, "count": 30}, {"thickness": 1.0}, "at least 150 mm of the body"),
+        ({"thickness": 5.0, "count": 30}, {"thickness": 5.0, "count": 29}, "at least 150 mm of the body"),
+        ({"thickness": 5.0, "count": 40, "kernel": "B30f"}, {"kernel": "LUNG"}, "at least 150 mm of the body"),
+        ({"thickness": 2.0, "count": 80}, {"thickness": 5.0, "count": 50}, "thinnest slices"),
         ({"thickness": 1.0}, {"count": 50}, "thinnest slices"),
         ({"count": 10}, {}, "most slices"),
         ({"series_number": 2}, {"series_number": 3}, "lowest series number"),
@@ -108,6 +111,32 @@ def test_the_rule_that_decided_is_told(better: dict[str, Any], worse: dict[str, 
         assert f"of 2 series: {rule}" in choice.rule
     (choice,) = choose(both[1])
     assert choice.rule == "the only series"
+
+
+def placed(name: str, count: int, step: float, **more: Any) -> list[Member]:
+    return [
+        ct(f"{name}{i}", name, instance=i, position=(0.0, 0.0, i * step), thickness=1.0, **more) for i in range(count)
+    ]
+
+
+def test_the_extent_of_a_series_is_by_places_and_not_by_thickness() -> None:
+    """Thin slices far apart cover the chest, and as many at one place do not."""
+    (choice,) = choose([*placed("near", 60, 1.0), *placed("far", 10, 15.0)])
+    assert choice.chosen.facts.series_uid == "far"
+    assert "at least 150 mm of the body" in choice.rule
+    (choice,) = choose([*placed("near", 160, 1.0), *placed("far", 10, 14.9)])
+    assert choice.chosen.facts.series_uid == "near"
+    lying = {"orientation": (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)}  # along the normal, which is the y axis: no extent
+    (choice,) = choose([*placed("flat", 60, 9.0, **lying), *placed("far", 10, 15.0)])
+    assert choice.chosen.facts.series_uid == "far"
+
+
+def test_a_derived_image_among_the_slices_of_a_series_is_left_out() -> None:
+    saved = ct("saved", "a", image_type=(*DERIVED, "SCREEN SAVE"), series_number=2)
+    (choice,) = choose([saved, *series("a", series_number=2, thickness=1.0), *series("b", series_number=3)])
+    assert [m.path for m in choice.slices] == [f"a{i}" for i in range(8, -1, -1)]
+    assert choice.rule == "series 2 of 3 series: thinnest slices"
+    assert choice.others == ("series 3 (9 axial)", "series 2 (1 axial)")
 
 
 @pytest.mark.parametrize(

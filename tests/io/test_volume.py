@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from dicom_making import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, LOSSLESS, RLE, data_set
+from dicom_making import BIG_ENDIAN, DEFLATED, EXPLICIT, IMPLICIT, LOSSLESS, RLE, data_set, write
 from hypothesis import given
 from hypothesis import strategies as st
-from series_making import body, members, series
+from series_making import body, members, series, slice_set
 
 from pneumoscope.core.image import Volume
 from pneumoscope.errors import InputError
-from pneumoscope.io.dicom_grey import padding_range
-from pneumoscope.io.dicom_pixels import Layout
+from pneumoscope.io.dicom_pixels import Layout, padding_range
 from pneumoscope.io.dicom_slice import AIR, SliceFacts, write_hounsfield
 from pneumoscope.io.volume import implausible, read_series
 
@@ -99,6 +98,73 @@ def test_padding_may_be_written_with_the_other_sign(signed: int, stated: int) ->
     facts.add_new(0x00280120, "SS" if stated < 0 else "US", stated)
     value = -2000 if signed else 63536
     assert padding_range(facts, bool(signed)) == (value, value)
+
+
+def test_true_heights_are_recorded_from_feet_to_head() -> None:
+    gap = {3: {"leave_out": True}}
+    turned: dict[str, Any] = {"ImageOrientationPatient": [1, 0, 0, 0, -1, 0]}
+    for more in ({}, turned):
+        read = volume(series(spoil=gap, **more))
+        assert read.steps[0].args["heights_mm"] == [0, 2, 4, 8, 10, 12, 14, 16, 18]
+        assert read.slices[3] == "006.dcm"
+    assert "heights_mm" not in volume(series()).steps[0].args
+
+
+def test_padding_that_may_be_tissue_is_kept_aloud() -> None:
+    """0 without an intercept is water: half of an organ would become air."""
+    hu = body()
+    hu[:, 6:8, 8:10] = 0
+    read = volume(series(hu, PixelRepresentation=1, BitsStored=16, RescaleIntercept=0, PixelPaddingValue=0))
+    np.testing.assert_array_equal(read.voxels, hu)
+    (warning,) = read.warnings
+    assert warning.startswith("PixelPaddingValue 0 stands for 0 HU, which tissue has as well: 40 voxels of it were")
+    assert [s.name for s in read.steps] == ["order", "rescale"]
+
+
+@pytest.mark.parametrize(
+    ("value", "limit", "kept"),
+    [(123, None, False), (124, None, True), (0, 123, False), (0, 124, True), (4095, None, True), (4096, None, False)],
+)
+def test_padding_is_kept_where_its_value_is_of_tissue(value: int, limit: int | None, kept: bool) -> None:
+    stored = np.array([[value if limit is None else limit, 1000]], np.uint16)
+    layout = Layout(1, 2, 16, 16, 15, False, (value, value if limit is None else limit))
+    out = np.empty((1, 2), np.int16)
+    written = write_hounsfield(stored, SliceFacts(layout=layout, rescale=(1.0, -1024.0)), out)
+    assert (written.padded, written.kept) == ((0, 1) if kept else (1, 0))
+    assert (out[0, 0] == AIR) != kept
+
+
+@pytest.mark.parametrize("signed", [0, 1])
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN, DEFLATED, RLE])
+def test_padding_that_does_not_fit_its_bits_is_known_before_they_are_cut(syntax: str, signed: int) -> None:
+    """63536 in 12 bits would be 2096, which is bone, and bone is kept."""
+    hu = body()
+    hu[:, 5, 5] = 1072 if not signed else -24  # what the padding would become
+    outside = (63536 if not signed else -3096) - 1024
+    hu = hu.astype(np.int32)
+    hu[:, 0, 1:-1] = outside
+    padding = 63536 if not signed else -3096
+    more: dict[str, Any] = {"PixelRepresentation": signed, "PixelPaddingValue": padding}
+    read = volume(series(hu, syntax=syntax, **more))
+    assert (read.voxels[:, 0, 1:-1] == AIR).all()
+    np.testing.assert_array_equal(read.voxels[:, 1:], hu[:, 1:])
+    assert read.warnings == ()
+    assert read.steps[2].args["voxels"] == 10 * 14
+    (warning,) = volume(series(syntax=syntax, **more)).warnings
+    assert f"PixelPaddingValue {padding} does not fit BitsStored 12, and no voxel has it" in warning
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, BIG_ENDIAN])
+def test_a_series_of_8_bits(syntax: str) -> None:
+    """In words of Big Endian the bytes are swapped in pairs, which only the parser knows."""
+    stored = (body().astype(int) + 1024) // 8
+    files = {}
+    for i, plane in enumerate(stored):
+        ds = slice_set(body()[i], i, 2.0 * i, BitsAllocated=8, BitsStored=8, RescaleSlope=8)
+        ds.PixelData = plane.astype(np.uint8).tobytes()
+        ds["PixelData"].VR = "OW"
+        files[f"{i}.dcm"] = write(ds, syntax)
+    np.testing.assert_array_equal(volume(files).voxels, stored * 8 - 1024)
 
 
 def test_values_beyond_int16_are_clipped_aloud() -> None:

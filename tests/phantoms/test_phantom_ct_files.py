@@ -13,6 +13,7 @@ import pytest
 from pydicom import config
 
 from pneumoscope.errors import UsageError
+from pneumoscope.io.load import load_study
 from pneumoscope.phantoms import CT_LABELS, ct_files, phantom_ct, write_ct, write_cts, write_localizer
 
 
@@ -99,10 +100,33 @@ def test_a_localizer_says_what_it_is(tmp_path: Path) -> None:
     assert list(ds.ImageOrientationPatient) == [1, 0, 0, 0, 0, -1]
     assert ds.SeriesInstanceUID != axial.SeriesInstanceUID
     assert (ds.StudyInstanceUID, ds.FrameOfReferenceUID) == (axial.StudyInstanceUID, axial.FrameOfReferenceUID)
+    # its plane goes through the middle of the axial slices
+    front, across = float(axial.ImagePositionPatient[1]), float(axial.PixelSpacing[0])
+    assert float(ds.ImagePositionPatient[1]) == pytest.approx(front + 31.5 * across, abs=across)
     span = phantom.geometry.spacing_mm[0] * 10
     assert ds.Rows * float(ds.PixelSpacing[0]) == pytest.approx(span, rel=0.05)
     hu = ds.pixel_array.astype(float) - 1024
     assert hu[:, 28:36].mean() > hu[:, :4].mean() + 300
+    # its first row is the head's end, at the height that it states
+    top, step = float(ds.ImagePositionPatient[2]), float(ds.PixelSpacing[0])
+    heights = float(axial.ImagePositionPatient[2]) + phantom.geometry.spacing_mm[0] * np.arange(10)
+    seen = np.interp(heights, (top - step * np.arange(ds.Rows))[::-1], hu.mean(1)[::-1])
+    assert np.corrcoef(seen, phantom.voxels.mean((1, 2)))[0, 1] > 0.98
+
+
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_series_is_read_as_it_was_made(tmp_path: Path, seed: int) -> None:
+    phantom = phantom_ct("covid", seed, size=64, slices=12)
+    names = write_ct(phantom, tmp_path)
+    write_localizer(phantom, tmp_path)
+    volume = load_study(tmp_path).volume
+    assert volume is not None
+    assert np.array_equal(volume.voxels, phantom.voxels)
+    assert [Path(path).name for path in volume.slices] == names
+    made, read = phantom.geometry, volume.geometry
+    assert read.spacing_mm == pytest.approx(made.spacing_mm, abs=1e-3)
+    assert read.origin_mm == pytest.approx(made.origin_mm, abs=1e-3)
+    assert read.direction == made.direction
 
 
 def test_a_dataset_is_complete_balanced_and_agrees_with_the_masks(tmp_path: Path) -> None:
@@ -110,6 +134,7 @@ def test_a_dataset_is_complete_balanced_and_agrees_with_the_masks(tmp_path: Path
     rows, slices = _rows(folder / "labels.csv"), _rows(folder / "slices.csv")
     assert list(rows[0]) == ["file", "label", "patient_id", "group_id", "modality", "view", "source"]
     assert Counter(row["label"] for row in rows) == dict.fromkeys(CT_LABELS, 2)
+    assert [row["label"] for row in rows] != [*CT_LABELS, *CT_LABELS]  # no number tells a label
     assert {row["modality"] for row in rows} == {"ct"}
     assert all(row["label"] not in row["file"] for row in rows)
     infection = {row["file"]: row["infection"] for row in slices}
@@ -150,7 +175,10 @@ def test_extras_lie_in_the_same_folder_as_series_of_their_own(tmp_path: Path) ->
     series = Counter((str(ds.SeriesInstanceUID), ds.ImageType[2], str(ds.ConvolutionKernel)) for ds in read)
     assert Counter(kind for _, kind, _ in series) == {"AXIAL": 2, "LOCALIZER": 1}
     assert len({ds.SOPInstanceUID for ds in read}) == len(read)
-    assert len(_rows(folder / "slices.csv")) == len(read) - 1
+    volume = load_study(study).volume
+    assert volume is not None
+    labelled = {str(folder / row["file"]) for row in _rows(folder / "slices.csv")}
+    assert labelled == set(volume.slices)  # of the series that is read, and of no other
     assert len({ds.StudyInstanceUID for ds in read}) == 1
 
 

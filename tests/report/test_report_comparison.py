@@ -11,9 +11,17 @@ from typing import Any
 import pytest
 from report_examples import HOSTILE, NAN, Page
 
-from pneumoscope.core.comparison import Compared, Comparison, LeftOut
+from pneumoscope.core.comparison import REST, Compared, Comparison, Held, LeftOut
 from pneumoscope.core.result import Interval
-from pneumoscope.report.comparison import comparison_csv, comparison_report, ranking_table, ranking_words
+from pneumoscope.core.serial import from_json, to_json
+from pneumoscope.report.comparison import (
+    cautions_on,
+    comparison_csv,
+    comparison_report,
+    ranking_table,
+    ranking_words,
+    title_on,
+)
 
 SHARE = "protocols.honest.train_share"
 NAMES = ("accuracy", "balanced_accuracy", "auc", "sensitivity.covid", "specificity.covid")
@@ -139,6 +147,55 @@ def test_figures_by_data_set_have_a_table() -> None:
     assert "By data set" in found.text
     assert "0.700 0.650 to 0.750" in found.text
     assert found.text.count("undefined") == 3  # the set of one class, and both of the part without
+
+
+def test_a_set_of_one_class_has_no_balanced_accuracy_and_a_caution() -> None:
+    kind = "data set"
+    by = {kind: {"both": interval(0.7), "covids": interval(1.0, 0.0)}}
+    held = {
+        kind: {
+            "both": Held(counts={"non-covid": 50, "covid": 40}, n_patients=80),
+            "covids": Held(counts={"non-covid": 0, "covid": 9}, n_patients=9),
+        }
+    }
+    found = comparison(part("1", 0.8, "first", by=by, held=held), part("2", 0.7, "worse", by=by))
+    assert title_on(found, kind, "both") == "Balanced accuracy"
+    assert title_on(found, kind, "covids") == "Sensitivity, covid"
+    one, few = cautions_on(found, kind)
+    assert one.startswith("One class only: covids. ")
+    assert few.startswith("Fewer than 10 patients: covids. ")
+    text = page(found).text
+    assert "covids Sensitivity, covid" in text
+    assert one in text
+    old = comparison(part("1", 0.8, "first", by=by), part("2", 0.7, "worse", by=by))
+    assert (title_on(old, kind, "covids"), cautions_on(old, kind)) == ("Balanced accuracy", [])
+
+
+def test_a_file_of_before_is_read() -> None:
+    data = to_json(comparison())
+    for kept in data["parts"]:
+        for field in ("by", "held", "made"):
+            del kept[field]
+    assert from_json(Comparison, data) == comparison()
+
+
+def test_who_paid_for_what_others_found_is_marked() -> None:
+    spent = {"fitting": 1.0, "features": 16.0, REST: 3.0}
+    makers = part("1", 0.8, "first"), part("2", 0.7, "worse", seconds=spent, made=("reading", "features"))
+    found = comparison(*makers)
+    assert [row[-1] for row in ranking_table(found)[1]] == ["14", "20 *"]
+    assert ranking_words(found)[-1].endswith("counts as its time alone (*): 2 (prepared images, features).")
+    text = page(found).text
+    assert "20 *" in text
+    assert "16.0 *" in text
+    assert "not timed" in text  # of the part that was run before it was counted
+    header = comparison_csv(found).splitlines()[0].split(",")
+    assert header[-4:] == ["seconds_features", "seconds_fitting", "seconds_reading", f"seconds_{REST}"]
+    assert "*" not in " ".join(ranking_words(comparison()))
+
+
+def test_one_seed_a_part_is_said() -> None:
+    assert any("what another seed would change is in no interval" in line for line in ranking_words(comparison()))
 
 
 def test_names_from_strangers_are_text() -> None:

@@ -5,16 +5,19 @@ import re
 import pytest
 from report_examples import HOSTILE, Page, evaluation, interval, recipe, with_metrics
 
+from pneumoscope.core.result import Interval
 from pneumoscope.core.search import Search, Trial, Tried
+from pneumoscope.core.space import Choice, Range
 from pneumoscope.report import search as report
 from pneumoscope.report.search import search_report
 
 SPACE = {
-    "stages.head.batch": "4,8",
-    "stages.head.optim.lr": "0.0001..0.1:log",
-    "stages.head.head.hidden": "[8],[16,8]",
-    "stages.head.head.dropout": "0.0..0.5",
+    "stages.head.batch": Choice(values=(4, 8)),
+    "stages.head.optim.lr": Range(low=0.0001, high=0.1, log=True),
+    "stages.head.head.hidden": Choice(values=([8], [16, 8])),
+    "stages.head.head.dropout": Range(low=0.0, high=0.5),
 }
+COMMAND = ["pneumoscope", "train", "doe2021", "--data", "DIR", "--set", "@OUT/winner.json", "--out", "OUT/my runs"]
 
 
 def trial(number, value=0.8, state="complete", **kw):
@@ -55,17 +58,19 @@ def search(*trials, **kw):
         "recipe": "doe2021",
         "digest": "d" * 64,
         "tried": tried,
+        "overrides": {},
         "settings": best.settings,
         "as_written_settings": {"stages.head.batch": 32, "stages.head.head.dropout": best.settings.get("x", 0.1)},
         "winner": with_metrics(evaluation(), balanced_accuracy=interval(0.755)),
         "as_written": with_metrics(evaluation(), balanced_accuracy=interval(0.744)),
         "same": False,
+        "differences": {"balanced_accuracy": Interval(value=0.011, low=-0.02, high=0.041)},
     }
     return Search(**(values | kw))
 
 
 def page(done):
-    html = search_report(done, recipe())
+    html = search_report(done, recipe(), COMMAND)
     found = Page(html)
     assert not found.open
     assert not re.search(r"\sstyle=|\son\w+=|nan|inf[,\"]", re.sub(r"<(style|script)>.*?</\1>", "", html, flags=re.S))
@@ -80,6 +85,47 @@ def test_both_stand_on_the_hold_out_beside_the_optimistic_value():
     assert "On the hold-out, which no trial saw, the winner has 0.755 (0.724 to 0.776)." in text
     assert "The recipe as written has 0.744 (0.713 to 0.765) on the same hold-out." in text
     assert "4 trials, 4 different settings." in text
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "says"),
+    [
+        (-0.02, 0.011, 0.041, "+0.011 (\N{MINUS SIGN}0.020 to +0.041). That is within the noise: the 95 % interval of"),
+        (0.0, 0.011, 0.041, "within the noise"),
+        (0.002, 0.011, 0.041, "It is better: the 95 % interval of the difference lies above 0."),
+        (-0.04, -0.011, -0.002, "It is worse: the 95 % interval of the difference lies below 0."),
+        (math.nan, 0.0, math.nan, "paired by patient: +0.000 (interval undefined)."),
+    ],
+)
+def test_the_difference_and_whether_it_is_noise(low, value, high, says):
+    done = search(differences={"balanced_accuracy": Interval(value=value, low=low, high=high)})
+    text = page(done).text
+    assert "The winner less the recipe as written, paired by patient: " in text
+    assert says in text
+
+
+def test_what_was_set_is_listed_and_the_column_is_called_so():
+    assert "Set for the whole search" not in page(search()).text
+    done = search(overrides={"prep.resize.size": 64, "stages.head.init": "random", "stages.head.batch": 16})
+    text = page(done).text
+    assert "Set for the whole search: prep.resize.size=64, stages.head.init=random." in text  # the batch was searched
+    assert "As the search began, on the hold-out" in text
+    assert "The recipe as the search began has 0.744" in text
+    assert "s written" not in text
+    same = page(dataclasses.replace(done, same=True)).text
+    assert "The winner is the recipe as the search began: one run serves for both." in same
+
+
+def test_the_command_is_there_as_a_shell_takes_it():
+    text = page(search()).text
+    assert "pneumoscope train doe2021 --data DIR --set @OUT/winner.json --out 'OUT/my runs'" in text
+
+
+def test_a_choice_that_looks_like_a_range_is_none():
+    words = ["a..b", "c..d:log"]
+    trials = [trial(n, settings={"stages.head.net": words[n]}) for n in (0, 1)]
+    drawn = report._parallel(search(*trials, space={"stages.head.net": Choice(values=tuple(words))}).tried)
+    assert [text for _, text in drawn["axes"][0]["marks"]] == ['"a..b"', '"c..d:log"']
 
 
 def test_where_the_recipe_as_written_won_it_stands_there_once():
@@ -180,9 +226,10 @@ def test_what_comes_from_strangers_is_escaped():
     done = search(
         trial(0, settings=settings, error=HOSTILE),
         trial(1, settings={"stages.head.net": "cnn"}, state="pruned"),
-        space={"stages.head.net": "a,b"},
+        space={"stages.head.net": Choice(values=(HOSTILE, "cnn"))},
+        overrides={"stages.head.init": HOSTILE},
         as_written_settings={"stages.head.net": HOSTILE},
     )
-    html = search_report(done, recipe())
+    html = search_report(done, recipe(), COMMAND)
     assert "<script>alert" not in html
     assert "<img src=x" not in html

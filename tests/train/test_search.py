@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import statistics
 import subprocess
@@ -17,10 +18,12 @@ from hypothesis import strategies as st
 
 from pneumoscope.core.dataset import ClassSet, Dataset, Sample
 from pneumoscope.core.recipe import Protocol
+from pneumoscope.core.role import Role
 from pneumoscope.core.space import Choice, Range, read_space
 from pneumoscope.errors import DataError, IntegrityError, MissingError, PneumoscopeError, RecipeError, UsageError
 from pneumoscope.evaluate.split import make_split
 from pneumoscope.train import search, study
+from pneumoscope.train.studied import distribution, settings_of
 
 CLASSES = ClassSet(names=("normal", "covid"), positive="covid")
 
@@ -103,6 +106,36 @@ def test_no_patient_of_the_hold_out_is_in_any_inner_part(files, seed, share, tra
 def test_too_few_patients_for_inner_folds_are_said(pretended, tmp_path):
     with pytest.raises(DataError, match=r"inner folds of the training part: .*expected at least 3 .*found 2. Add"):
         making.run(tmp_path / "out", 2, datasets={"main": making.data(3)})
+    assert len(making.run(tmp_path / "out", 2).finished) == 2  # the folder is not that of a search which never began
+
+
+def test_weights_go_once_they_have_answered(pretended, monkeypatch, tmp_path):
+    """A fold's at once, another role's with the trial's value: every fold begins with them."""
+    base = making.recipe()
+    roles = (*base.roles, Role(name="before"))
+    monkeypatch.setattr(making, "recipe", lambda: dataclasses.replace(base, roles=roles))
+    answer, there = search.answer_folds, []
+
+    def weights(folder):
+        return sorted(p.parent.name for p in folder.rglob("*.safetensors"))
+
+    def answer_folds(bench, split, out, *, after):
+        for name in ("role_before", *(f"fold_{k}" for k in range(3))):
+            (out / name).mkdir(exist_ok=True)
+            (out / name / "head.safetensors").write_bytes(b"many megabytes")
+            (out / name / "answers.json").write_text("{}")
+
+        def then(k, answers):
+            after(k, answers)
+            there.append(weights(out))
+
+        answer(bench, split, out, after=then)
+
+    monkeypatch.setattr(search, "answer_folds", answer_folds)
+    making.run(tmp_path / "out", 1, datasets={"main": making.data(), "before": making.data()})
+    assert there == [["fold_1", "fold_2", "role_before"], ["fold_2", "role_before"], ["role_before"]]
+    assert weights(tmp_path / "out") == []
+    assert len(list((tmp_path / "out").rglob("answers.json"))) == 4
 
 
 def test_a_search_finds_what_is_best(pretended, tmp_path):
@@ -113,7 +146,7 @@ def test_a_search_finds_what_is_best(pretended, tmp_path):
     assert tried.best.value == max(t.value for t in tried.finished) == 1
     assert all(t.value == pytest.approx(statistics.fmean(t.folds)) for t in tried.trials)
     assert all(1e-4 <= t.settings["stages.head.optim.lr"] <= 1e-1 for t in tried.trials)
-    assert tried.space == {"stages.head.batch": "4,8,16,32", "stages.head.optim.lr": "0.0001..0.1:log"}
+    assert tried.space == read_space(making.recipe(), making.SPACE)
     assert len(said) == 12
     assert "optuna" not in " ".join(said)
     assert tried.images == tried.patients == 32  # 40 less a hold-out of a fifth
@@ -137,7 +170,7 @@ def test_with_enough_trials_the_field_that_matters_is_named(pretended, monkeypat
     tried = making.run(tmp_path / "out", 14)
     assert next(iter(tried.importance)) == "stages.head.batch"
     assert sum(tried.importance.values()) == pytest.approx(1)
-    assert "14 trials are few" in tried.importance_note
+    assert "14 settings are few" in tried.importance_note
 
 
 def test_values_that_are_all_the_same_name_no_field(pretended, tmp_path):
@@ -259,7 +292,7 @@ def test_a_journal_that_cannot_be_used_is_refused(pretended, tmp_path):
         making.run(tmp_path / "out", 2, storage=str(tmp_path))
     for text in ("not json\n{}\n", '{"op_code": 0}\n', "[]\n"):
         (tmp_path / "bad.journal").write_text(text)
-        with pytest.raises(IntegrityError, match=r"expected a journal that optuna wrote, found one in 'bad.journal'"):
+        with pytest.raises(IntegrityError, match=r"--storage: expected a study as optuna writes it, found one that"):
             making.run(tmp_path / "out", 2, storage=str(tmp_path / "bad.journal"))
 
 
@@ -336,9 +369,9 @@ def test_settings_come_back_from_what_optuna_holds():
     assert isinstance(space["stages.head.epochs"], Range)
     assert isinstance(space["stages.head.head.hidden"], Choice)
     for path, one in space.items():
-        distribution = search._distribution(one)
+        drawn = distribution(one)
         values = one.values if isinstance(one, Choice) else (5, 50)
         for value in values:
             text = json.dumps(value, separators=(",", ":")) if isinstance(one, Choice) else value
-            assert distribution._contains(distribution.to_internal_repr(text))
-            assert search._settings({path: text}, space) == {path: value}
+            assert drawn._contains(drawn.to_internal_repr(text))
+            assert settings_of({path: text}, space) == {path: value}

@@ -29,7 +29,8 @@ def compare(
         list[str] | None, typer.Option("--map", metavar="LABEL=CLASS", help="The class a label stands for.")
     ] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=VALUE", help="Another value for a field of all parts.")
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Another value for a field of the parts that have it."),
     ] = None,
     weights: Annotated[Path | None, typer.Option("--weights", help="Folder of <timm name>.safetensors files.")] = None,
     ungrouped: Annotated[

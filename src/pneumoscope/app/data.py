@@ -46,7 +46,7 @@ def data_list(as_json: AsJson = False) -> None:
         ]
         for d in found
     ]
-    table("", ("name", "what it is", "images", "licence", "fetch", "how to get it"), rows)
+    table("", ("name", "what it is", "images or series", "licence", "fetch", "how to get it"), rows)
 
 
 def _images(expected: Mapping[str, int]) -> str:
@@ -72,7 +72,7 @@ def _print_imported(imported: Imported) -> None:
     labels = list(dict.fromkeys([*imported.expected, *imported.found]))
     expected = {**dict.fromkeys(labels, 0), **imported.expected} if imported.expected else {}
     rows = [[label, str(imported.found.get(label, 0)), str(expected.get(label, "not stated"))] for label in labels]
-    table(imported.title, ("label", "images here", "expected"), rows)
+    table(imported.title, ("label", "images or series here", "expected"), rows)
     say(f"expected of: {imported.release}")
     for what, files in (("missing", imported.missing), ("that no list names", imported.extra)):
         if files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -59,15 +60,18 @@ def tune(
         )
     if done is not None:
         _print(done)
-        result(f"winner: {(out / 'winner.json').resolve()}  (train with it: --set @{out / 'winner.json'})")
+        result(f"train the winner: {shlex.join(tuning.train_command(done, data, out, weights))}")
+        result(f"winner: {(out / tuning.WINNER).resolve()}")
         result(f"report: {(out / 'report.html').resolve()}")
 
 
 def _print(done: Any) -> None:
     """What won, and what it is worth."""
     from pneumoscope.core.space import shown
+    from pneumoscope.report.search import difference_words, set_words, start_title
     from pneumoscope.report.words import interval
 
+    start = start_title(done).lower()
     best = done.tried.best
     rows = [
         [
@@ -78,8 +82,12 @@ def _print(done: Any) -> None:
         for path, value in done.settings.items()
     ]
     title = f"trial {best.number} won of {len(done.tried.finished)}: balanced accuracy {best.value:.3f} on inner folds"
-    table(title, ("field", "winner", "as written"), rows)
+    table(title, ("field", "winner", start), rows)
     cells = [interval(e.metrics["balanced_accuracy"]) for e in (done.winner, done.as_written)]
-    table("on the hold-out that no trial saw", ("", "winner", "as written"), [["balanced accuracy", *cells]])
+    table("on the hold-out that no trial saw", ("", "winner", start), [["balanced accuracy", *cells]])
+    if not done.same:
+        result(difference_words(done))
+    if set_words(done):
+        result(f"set for the whole search: {set_words(done)}")
     for warning in done.winner.warnings:
         say(f"note: {warning}")

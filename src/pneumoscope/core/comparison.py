@@ -13,6 +13,8 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Interval
 from pneumoscope.core.serial import Undefinable
 
+REST = "everything else"  # of a part's seconds: what is counted as nothing in particular
+
 Standing = Literal["first", "within the noise", "worse", "undefined"]
 
 
@@ -22,7 +24,7 @@ class Planned:
 
     name: what tells it apart from the other parts. folder: of its run, relative to the comparison's. title:
     NAME[:VARIANT]. overrides: dotted field -> value as text, what differs from the recipe as written. varied: those
-    of them that the comparison varies. alike: fields of the protocol that were set as the first part has them.
+    of them that the comparison varies. alike: fields of the protocol that were set as the part `like` has them.
     """
 
     name: str
@@ -32,6 +34,15 @@ class Planned:
     overrides: Mapping[str, str]
     varied: Mapping[str, str]
     alike: tuple[str, ...] = ()
+    like: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Some of the images that a part answered. counts: class -> images."""
+
+    counts: Mapping[str, int]
+    n_patients: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +54,9 @@ class Compared:
     metrics: name, or name.class, -> figure. differences: the same names -> this part's figure less the first one's.
     confusion: `[true class][decided class]` counts. seconds: what was done -> wall seconds, all calls together.
     learned: patients learned from, mean over folds. n_images, n_patients: those that this part answered.
-    by: what the images are told apart by ("modality", "data set") -> its value -> balanced accuracy.
+    by: what the images are told apart by ("modality", "data set") -> its value -> balanced accuracy, which is the
+    sensitivity of a class that is alone there. held: as `by` -> which images these are.
+    made: the kinds of `seconds` that other parts, which came later, were spared.
     """
 
     name: str
@@ -60,6 +73,8 @@ class Compared:
     n_images: int
     n_patients: int
     by: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    held: Mapping[str, Mapping[str, Held]] = field(default_factory=dict)
+    made: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

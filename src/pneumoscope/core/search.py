@@ -40,8 +40,8 @@ class Trial:
 class Tried:
     """All trials of a search, before anything is said about the hold-out.
 
-    space: what each dotted field was searched in. winner: number of the trial with the greatest value. importance: field
-    -> share of what tells good trials from the rest, the greatest first; empty where that is not known, and
+    space: dotted field -> what was tried. winner: number of the trial with the greatest value. importance: field ->
+    share of what tells good trials from the rest, the greatest first; empty where that is not known, and
     `importance_note` says how it was found, or why not. inner: number of inner folds. images, patients: of the
     training part. split: digest of the split that parts it from the hold-out.
     """

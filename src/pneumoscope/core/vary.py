@@ -11,21 +11,27 @@ from pneumoscope.core.serial import digest
 from pneumoscope.errors import UsageError
 
 _VAGUE = ("name", "value", "size")  # ends of paths that say nothing by themselves
+# a string of JSON as a whole, a run of what is neither comma nor bracket, or one of those
+_PIECE = re.compile(r'"(?:[^"\\]|\\.)*"|[^",()\[\]{}]+|.', flags=re.DOTALL)
+_OPEN, _CLOSE = tuple("([{"), tuple(")]}")
 _LONGEST = 80  # of a folder's name; file systems take 255 bytes
 
 
 def split_values(text: str) -> tuple[str, ...]:
-    """`"a,[1,2],b"` -> `("a", "[1,2]", "b")`: commas within brackets and double quotes part nothing."""
-    found, depth, quoted = [""], 0, False
-    for i, c in enumerate(text):
-        if c == '"' and text[i - 1 : i] != "\\":
-            quoted = not quoted
-        depth += 0 if quoted else (c in "[{") - (c in "]}")
-        if c == "," and not quoted and depth <= 0:
+    """`"a,[1,2],b"` -> `("a", "[1,2]", "b")`: commas within brackets and strings of JSON part nothing."""
+    found, depth = [""], 0
+    for piece in _PIECE.findall(text):
+        depth = max(0, depth + (piece in _OPEN) - (piece in _CLOSE))
+        if piece == "," and not depth:
             found.append("")
         else:
-            found[-1] += c
+            found[-1] += piece
     return tuple(value.strip() for value in found)
+
+
+def has_field(recipe: Recipe, field: str) -> bool:
+    """Whether a recipe, with its variant in place, has a dotted field, or fields under it."""
+    return any(path == field or path.startswith(f"{field}.") for path, _ in method_leaves(recipe))
 
 
 def check_vary(vary: Mapping[str, Sequence[str]], overrides: Mapping[str, str]) -> None:

@@ -1,4 +1,4 @@
-"""A row of labels.csv may name a folder that holds a series: which files are in it, and one digest for all.
+"""A row of labels.csv may name a folder or a zip that holds a series: which files are in it, and one digest for all.
 
 The folder is input from strangers: links are refused, and files are counted before any is read.
 """
@@ -8,10 +8,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from zipfile import ZipFile, ZipInfo
 
-from pneumoscope.io.archive import MAX_TOTAL
+from pneumoscope.errors import InputError
+from pneumoscope.io.archive import MAX_TOTAL, members, open_archive
+from pneumoscope.io.foreign import named
+from pneumoscope.io.sniff import HEAD, sniff
 
 MAX_FILES = 10_000  # a series of 4,096 slices, and what lies beside it
 
@@ -41,16 +45,45 @@ def inside_another(files: Sequence[str]) -> str | None:
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file, or of the sorted digests of all files in a folder, whatever their names.
+    """SHA-256 of a file, or of the sorted digests of all files in a folder or a zip archive, whatever their names.
+
+    So a series is the same one in a folder and in an archive. An archive that is refused when it is read is a file
+    like others here.
 
     Raises:
         OSError: something that cannot be read.
     """
-    if not path.is_dir():
-        with path.open("rb") as opened:
-            return hashlib.file_digest(opened, "sha256").hexdigest()
-    digests = sorted(digest_of(member) for member in _entries(path))
-    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+    if path.is_dir():
+        return _together(_digest(member) for member in _entries(path))
+    with path.open("rb") as opened:
+        kind = sniff(opened.read(HEAD))
+    return (_digest_of_zip(path) if kind == "zip" else None) or _digest(path)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _digest_of_zip(path: Path) -> str | None:
+    """The digest of an archive's members, one after another and never whole; None where it is refused or damaged."""
+    try:
+        with open_archive(path) as archive:
+            return _together(_digest_of_member(archive, info) for info in members(archive))
+    except InputError:
+        return None
+
+
+def _digest_of_member(archive: ZipFile, info: ZipInfo) -> str:
+    digest = hashlib.sha256()
+    with named(f"{archive.filename}", "a whole zip archive"), archive.open(info) as member:
+        while block := member.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _together(digests: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
 
 
 def _entries(folder: Path) -> Iterator[Path]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,8 +20,16 @@ from pneumoscope.core.image import AppliedStep, Geometry, Image2D, Modality
 from pneumoscope.core.study import pseudonym
 from pneumoscope.errors import InputError
 from pneumoscope.io import dicom_pixels as px
-from pneumoscope.io.dicom_grey import brightness, padding
-from pneumoscope.io.dicom_slice import AIR, SliceFacts, slice_facts, stored_at
+from pneumoscope.io.dicom_grey import brightness
+from pneumoscope.io.dicom_slice import (
+    AIR,
+    SliceFacts,
+    check_rescale,
+    on_the_way,
+    slice_facts,
+    stored_at,
+    write_hounsfield,
+)
 from pneumoscope.io.dicom_values import numbers, printable, text
 from pneumoscope.io.foreign import named, quiet
 from pneumoscope.io.sniff import stray_bytes
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
 
 MAX_INFLATED = 256 * 2**20  # bytes of a deflated data set: twice 50 megapixels of 16 bits
 PIXEL_DATA = 0x7FE00010
+DICOM_HEAD = 2**16  # bytes that hold nearly every header; the pixels behind it are half a megabyte a slice
 MAX_UID = 256  # characters, where 64 are allowed: two UIDs that are too long are still two
 
 _WHOLE = "a whole DICOM image"
@@ -87,7 +96,7 @@ class Facts:
 def is_dicom(data: bytes) -> bool:
     """Whether bytes without the DICM mark are DICOM all the same: a parse finds a SOPClassUID or a Modality."""
     try:
-        with named("bytes", _WHOLE), _quiet():
+        with _reading("bytes"):
             _parse(data, "bytes", pixels=False)
     except InputError:
         return False
@@ -100,7 +109,7 @@ def read_facts(data: bytes, name: str) -> Facts:
     Raises:
         InputError: no DICOM, damaged, another modality than CR, DX and CT, or no single grey image.
     """
-    with named(name, _WHOLE), _quiet():
+    with _reading(name):
         parsed = _parse(data, name, pixels=False)
         facts = _facts(parsed.ds, name)
         layout = px.layout(parsed.ds, name)
@@ -112,13 +121,31 @@ def read_facts(data: bytes, name: str) -> Facts:
     return facts
 
 
+def facts_of(read: Callable[[int | None], bytes], name: str) -> Facts:
+    """The facts of a DICOM file, of which no more is read than is needed.
+
+    read: its first n bytes, or with None all of them.
+
+    Raises:
+        InputError: as `read_facts`.
+    """
+    head = read(DICOM_HEAD)
+    try:
+        return read_facts(head, name)
+    except InputError:
+        if len(head) < DICOM_HEAD:
+            raise
+    # the header may go on, and a deflated file is whole or nothing: the whole file says what is wrong
+    return read_facts(read(None), name)
+
+
 def read_stored(data: bytes, name: str) -> np.ndarray:
     """The stored values of a DICOM file, integers [H, W].
 
     Raises:
         InputError: as `read_dicom`.
     """
-    with named(name, _WHOLE), _quiet():
+    with _reading(name):
         ds, syntax, _ = _parse(data, name, pixels=True)
         return px.stored_values(ds, syntax, px.layout(ds, name), name)
 
@@ -129,13 +156,16 @@ def read_dicom(data: bytes, name: str) -> tuple[Image2D, Facts]:
     Raises:
         InputError: as `read_facts`, or pixel data that is short, damaged or in an unsupported transfer syntax.
     """
-    with named(name, _WHOLE), _quiet():
+    with _reading(name):
         ds, syntax, _ = _parse(data, name, pixels=True)
         facts = _facts(ds, name)
         shape = px.layout(ds, name)
         stored = px.stored_values(ds, syntax, shape, name)
-        value = _hounsfield if facts.modality == "ct" else brightness
-        pixels, steps, warnings = value(ds, stored, shape.signed, name)
+        if facts.modality == "ct":
+            facts = replace(facts, slice=(own := slice_facts(ds, shape, None)))
+            pixels, steps, warnings = _hounsfield(stored, own, name)
+        else:
+            pixels, steps, warnings = brightness(ds, stored, shape.padding, name)
         geometry, spacing_step = _geometry(ds, facts)
         if stray_bytes(data):
             warnings = (*warnings, "The file meta header is missing, but for one stray byte that was skipped.")
@@ -150,6 +180,18 @@ def read_dicom(data: bytes, name: str) -> tuple[Image2D, Facts]:
             warnings=warnings,
         )
     return image, facts
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[None]:
+    """Whatever is wrong inside becomes one `InputError` that begins with `name`."""
+    try:
+        with named(name, _WHOLE), _quiet():
+            yield
+    except InputError as error:
+        if str(error).startswith(name):
+            raise
+        raise InputError(f"{name}, {error}") from error  # of a single value (`dicom_values.numbers`)
 
 
 @contextmanager
@@ -291,24 +333,16 @@ def _plane(orientation: tuple[float, ...]) -> str:
 
 
 def _hounsfield(
-    ds: Dataset, stored: np.ndarray, signed: bool, name: str
+    stored: np.ndarray, facts: SliceFacts, name: str
 ) -> tuple[np.ndarray, tuple[AppliedStep, ...], tuple[str, ...]]:
-    """Stored values [H, W] as HU (PS3.3 C.8.2.1); padding becomes air."""
-    slope, intercept = numbers(ds, "RescaleSlope"), numbers(ds, "RescaleIntercept")
-    if not slope or not intercept or slope[0] == 0:
-        raise InputError(
-            f"{name}, RescaleSlope and RescaleIntercept: expected numbers that give Hounsfield units, found none. "
-            "Export the original CT slice."
-        )
-    hu = stored.astype(np.float32) * np.float32(slope[0]) + np.float32(intercept[0])
-    steps: tuple[AppliedStep, ...] = (AppliedStep(name="rescale", args={"slope": slope[0], "intercept": intercept[0]}),)
-    pad = padding(ds, stored, signed)
-    if pad is not None:
-        hu[pad] = AIR
-        steps = (*steps, AppliedStep(name="padding", args={"pixels": int(pad.sum()), "to": float(AIR)}))
-    unit = text(ds, "RescaleType").upper()
-    odd = not unit.startswith(("HU", "HOUN")) and unit not in ("", "US")
-    return hu, steps, (f"RescaleType is {unit[:16]}; values were taken as Hounsfield units.",) if odd else ()
+    """Stored values [H, W] as HU, float32 [H, W]; padding becomes air."""
+    slope, intercept = check_rescale(facts, name)
+    hu = np.empty(stored.shape, np.float32)
+    written = write_hounsfield(stored, facts, hu)
+    steps = [AppliedStep(name="rescale", args={"slope": slope, "intercept": intercept})]
+    if written.padded:
+        steps.append(AppliedStep(name="padding", args={"pixels": written.padded, "to": float(AIR)}))
+    return hu, tuple(steps), on_the_way([facts], [written])
 
 
 def _geometry(ds: Dataset, facts: Facts) -> tuple[Geometry | None, tuple[AppliedStep, ...]]:

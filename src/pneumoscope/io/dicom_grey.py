@@ -12,6 +12,7 @@ import numpy as np
 
 from pneumoscope.core.image import AppliedStep
 from pneumoscope.errors import InputError
+from pneumoscope.io.dicom_pixels import is_padding
 from pneumoscope.io.dicom_values import numbers, text
 
 if TYPE_CHECKING:
@@ -20,33 +21,17 @@ if TYPE_CHECKING:
 Grey = tuple[np.ndarray, tuple[AppliedStep, ...], tuple[str, ...]]
 
 
-def padding_range(ds: Dataset, signed: bool) -> tuple[int, int] | None:
-    """The least and the greatest stored value that is padding and no image (PS3.3 C.7.5.1.1.2), None without any."""
-    value = numbers(ds, "PixelPaddingValue")
-    if not value:
-        return None
-    limits = int(value[0]), int((numbers(ds, "PixelPaddingRangeLimit") or value)[0])
-    # often written as if it were unsigned where values are signed, or the reverse
-    first, last = (v - 65536 if signed and v > 32767 else v + 65536 if not signed and v < 0 else v for v in limits)
-    return min(first, last), max(first, last)
-
-
-def padding(ds: Dataset, stored: np.ndarray, signed: bool) -> np.ndarray | None:
-    """Where `stored` [H, W] is padding, or None where nothing is."""
-    limits = padding_range(ds, signed)
-    if limits is None:
-        return None
-    hit = (stored >= limits[0]) & (stored <= limits[1])
-    return hit if hit.any() else None
-
-
-def brightness(ds: Dataset, stored: np.ndarray, signed: bool, name: str) -> Grey:
+def brightness(ds: Dataset, stored: np.ndarray, padding: tuple[int, int] | None, name: str) -> Grey:
     """Stored values [H, W] as float32 [H, W] in 0..1, with the steps and warnings on the way.
+
+    padding: the first and the last stored value that is no image.
 
     Raises:
         InputError: a lookup table or a rescale that cannot be applied, or nothing but padding.
     """
-    pad = padding(ds, stored, signed)
+    pad = None if padding is None else is_padding(stored, padding)
+    if pad is not None and not pad.any():
+        pad = None
     if pad is not None and pad.all():
         raise InputError(f"{name}: expected an image, found nothing but padding. Export the image again.")
     values, steps = _modality(ds, stored, name)

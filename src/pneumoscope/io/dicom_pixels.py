@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from pneumoscope.errors import InputError
+from pneumoscope.io.dicom_values import numbers
 from pneumoscope.io.foreign import check_size
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _AGAIN = "Export the image again."
 
 
 class Layout(NamedTuple):
-    """How stored values lie in their bytes (PS3.3 C.7.6.3)."""
+    """How stored values lie in their bytes (PS3.3 C.7.6.3); padding: the first and the last that is no image."""
 
     rows: int
     columns: int
@@ -42,6 +43,7 @@ class Layout(NamedTuple):
     stored: int
     high: int
     signed: bool
+    padding: tuple[int, int] | None = None
 
 
 def layout(ds: Dataset, name: str) -> Layout:
@@ -79,11 +81,39 @@ def layout(ds: Dataset, name: str) -> Layout:
             f"{name}, BitsAllocated/BitsStored/HighBit: expected 8 or 16 bits that hold those stored, "
             f"found {allocated}/{stored}/{high}. {_AGAIN}"
         )
-    return Layout(rows, columns, allocated, stored, high, number("PixelRepresentation", 0) == 1)
+    signed = number("PixelRepresentation", 0) == 1
+    return Layout(rows, columns, allocated, stored, high, signed, padding_range(ds, signed))
+
+
+def padding_range(ds: Dataset, signed: bool) -> tuple[int, int] | None:
+    """The least and the greatest stored value that is padding and no image (PS3.3 C.7.5.1.1.2), None without any.
+
+    Raises:
+        InputError: a value that is no number.
+    """
+    value = numbers(ds, "PixelPaddingValue")
+    if not value:
+        return None
+    limits = int(value[0]), int((numbers(ds, "PixelPaddingRangeLimit") or value)[0])
+    # often written as if it were unsigned where values are signed, or the reverse
+    first, last = (v - 65536 if signed and v > 32767 else v + 65536 if not signed and v < 0 else v for v in limits)
+    return min(first, last), max(first, last)
+
+
+def is_padding(stored: np.ndarray, limits: tuple[int, int]) -> np.ndarray:
+    """Where stored values [H, W] lie in a range of padding, bool [H, W]."""
+    first, last = limits
+    return np.asarray(stored == first if first == last else (stored >= first) & (stored <= last))
+
+
+def padding_fits(shape: Layout) -> bool:
+    """Whether the bits that are stored can hold the padding value."""
+    low = -(1 << (shape.stored - 1)) if shape.signed else 0
+    return shape.padding is None or (low <= shape.padding[0] and shape.padding[1] < low + (1 << shape.stored))
 
 
 def stored_values(ds: Dataset, syntax: str, shape: Layout, name: str) -> np.ndarray:
-    """Stored values as integers [H, W], sign and unused bits cleared up.
+    """Stored values as integers [H, W], sign and unused bits cleared up, but for padding that needs more bits.
 
     Raises:
         InputError: an unsupported transfer syntax, or pixel data that is short or damaged.
@@ -121,6 +151,18 @@ def native(value: bytes | memoryview, syntax: str, shape: Layout, name: str, *, 
 
 
 def _bits(values: np.ndarray, shape: Layout) -> np.ndarray:
+    """The stored bits alone, as numbers; padding that they cannot hold stays as it is.
+
+    A padding of 63536 in 12 bits would else become 2096, which is bone.
+    """
+    cut = _cut(values, shape)
+    if shape.padding is None or shape.high + 1 != shape.stored or padding_fits(shape):
+        return cut
+    whole = values.view(cut.dtype)
+    return np.where(is_padding(whole, shape.padding), whole, cut)
+
+
+def _cut(values: np.ndarray, shape: Layout) -> np.ndarray:
     """The stored bits alone, as numbers: what lies above (overlays) and below them is shifted out."""
     if not shape.signed and shape.high + 1 == shape.stored < shape.allocated:
         return np.asarray(np.bitwise_and(values, (1 << shape.stored) - 1))

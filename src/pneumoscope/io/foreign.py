@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 from pneumoscope.errors import InputError, PneumoscopeError
 
@@ -45,6 +46,12 @@ def named(what: str, rule: str, advice: str = "Export or copy the file again.") 
         raise InputError(f"{what}: expected {rule}, found {found}. {advice}") from error
     except Exception as error:  # parsers of hostile bytes raise anything: struct.error, KeyError, RecursionError ...
         raise InputError(f"{what}: expected {rule}, found damaged data ({type(error).__name__}). {advice}") from error
+
+
+def beginning(file: BinaryIO, count: int | None) -> bytes:
+    """The first `count` bytes of an open file; None for all, up to `MAX_BYTES`."""
+    file.seek(0)
+    return file.read(MAX_BYTES if count is None else count)
 
 
 def check_size(what: str, height: int, width: int) -> None:

@@ -10,17 +10,16 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from pneumoscope.errors import InputError
 from pneumoscope.io.archive import open_archive, read_member
-from pneumoscope.io.dicom import read_facts
-from pneumoscope.io.foreign import MAX_BYTES, check_size, named, quiet
+from pneumoscope.io.dicom import facts_of
+from pneumoscope.io.foreign import MAX_BYTES, beginning, check_size, named, quiet
 from pneumoscope.io.scans import Scan, find, nifti_scan, series_scan
 from pneumoscope.io.sniff import HEAD, nifti_head, sniff
-
-DICOM_HEAD = 2**18  # bytes that hold nearly every DICOM header; a longer one costs reading the whole file
 
 _COLOURS = {0: "grey", 2: "colour", 3: "palette", 4: "grey with alpha", 6: "colour with alpha"}  # PNG colour types
 _DEPTHS = (1, 2, 4, 8, 16)  # of a PNG
@@ -122,16 +121,9 @@ def _jpeg(file: BinaryIO, name: str) -> Header:
 
 def _dicom(file: BinaryIO, name: str) -> Header:
     size = file.seek(0, os.SEEK_END)
-    file.seek(0)
     if size > MAX_BYTES:
         raise InputError(f"{name}: expected at most {MAX_BYTES // 2**20} MiB, found {size // 2**20:,}. Export again.")
-    try:
-        headers = read_facts(file.read(DICOM_HEAD), name).headers
-    except InputError:
-        if size <= DICOM_HEAD:
-            raise
-        file.seek(0)  # the pixels may begin further in, and a deflated file is whole or nothing
-        headers = read_facts(file.read(MAX_BYTES), name).headers
+    headers = facts_of(partial(beginning, file), name).headers
     rows, columns = int(headers["Rows"]), int(headers["Columns"])
     depth = f"{headers.get('BitsStored', '?')}-bit {headers['PhotometricInterpretation']}"
     return Header(format="dicom", width=columns, height=rows, depth=depth)

@@ -20,7 +20,7 @@ from zipfile import ZipFile
 from pneumoscope.core.study import Source, Study, pseudonym
 from pneumoscope.errors import InputError
 from pneumoscope.io.archive import members, open_archive, read_member, shown
-from pneumoscope.io.dicom import is_dicom, read_dicom, read_facts
+from pneumoscope.io.dicom import Facts, facts_of, is_dicom, read_dicom, read_facts
 from pneumoscope.io.files import read_image
 from pneumoscope.io.foreign import MAX_BYTES, named
 from pneumoscope.io.found import Found, as_found, at_folders, some
@@ -32,7 +32,6 @@ from pneumoscope.io.volume import read_series
 _KINDS = "PNG, JPEG, DICOM, NIfTI or a zip or folder of these"
 _GIVE = "Give a chest X-ray or a chest CT."
 _FILES = ("png", "jpeg", "nifti")  # formats of which each file is a study
-DICOM_HEAD = 2**16  # bytes that hold most DICOM headers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +90,13 @@ def read(found: Found) -> Study:
     if found.format != "dicom":
         return Study(key=by_content, source=source, images=(read_image(data, found.path),), warnings=found.warnings)
     image, facts = read_dicom(data, found.path)
-    key = pseudonym(facts.study_uid, "s") if facts.study_uid else by_content
     return Study(
-        key=key, source=source, images=(image,), patient=facts.patient, headers=facts.headers, warnings=found.warnings
+        key=_key(facts) or by_content,
+        source=source,
+        images=(image,),
+        patient=facts.patient,
+        headers=facts.headers,
+        warnings=found.warnings,
     )
 
 
@@ -106,13 +109,20 @@ def _read_series(found: Found, source: Source) -> Study:
             archive = stack.enter_context(open_archive(found.file))
             volume = read_series(found.slices, lambda m: _read_member(archive, m), found.path)
     return Study(
-        key=pseudonym(first.study_uid or first.series_uid, "s"),
+        key=_key(first),  # a series without any UID would be no series (`studies.choose`)
         source=source,
         volume=volume,
         patient=first.patient,
         headers=first.headers,
         warnings=found.warnings,
     )
+
+
+def _key(facts: Facts) -> str:
+    """A pseudonym of patient, study and series, "" where the file names neither study nor series."""
+    if not facts.study_uid and not facts.series_uid:
+        return ""
+    return pseudonym("\n".join((facts.patient or "", facts.study_uid, facts.series_uid)), "s")
 
 
 def load_study(path: Path, *, series_uid: str | None = None) -> Study:
@@ -218,15 +228,11 @@ def _dicom_part(item: _Item, what: str) -> Member | None:
     """
     if what not in ("dicom", "maybe dicom"):
         return None
-    facts = None
     if what == "dicom":
-        try:  # the header alone, where it ends soon: the pixels are half a megabyte a slice
-            facts = read_facts(item.read(DICOM_HEAD), item.path)
-        except InputError:
-            facts = None  # it may go on, or be packed: the whole file says what is wrong
-    if facts is None:
+        facts = facts_of(item.read, item.path)
+    else:
         data = item.read(None)
-        if what == "maybe dicom" and not is_dicom(data):
+        if not is_dicom(data):
             return None
         facts = read_facts(data, item.path)
     return Member(path=item.path, facts=facts, file=item.file, member=item.member)

@@ -19,7 +19,7 @@ from pneumoscope.errors import InputError
 from pneumoscope.io.archive import MAX_RATIO, RATIO_FROM
 from pneumoscope.io.dicom_slice import HIGHEST, LOWEST, write_scaled
 from pneumoscope.io.foreign import named
-from pneumoscope.io.orient import LEAST_SKEW, turn
+from pneumoscope.io.orient import LEAST_SKEW, nearest, turn
 from pneumoscope.io.series import check_bounds
 from pneumoscope.io.sniff import GZIP, nifti_head
 from pneumoscope.io.studies import MIN_SLICES
@@ -36,8 +36,11 @@ _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Header:
-    """shape: (I, J, K), the first axis fastest. affine: voxel to mm, RAS, [4, 4]. offset: first byte of the block."""
+class NiftiHeader:
+    """What the header says of the block behind it.
+
+    shape: (I, J, K), the first axis fastest. affine: voxel to mm, RAS, [4, 4]. offset: first byte of the block.
+    """
 
     shape: tuple[int, int, int]
     kind: np.dtype[np.generic]
@@ -52,6 +55,16 @@ class _Header:
         """The byte after the last one of the block."""
         return self.offset + math.prod(self.shape) * self.kind.itemsize
 
+    @property
+    def origin(self) -> np.ndarray:
+        """Centre of the first voxel, mm, LPS, [3]."""
+        return np.asarray((_RAS_TO_LPS @ self.affine)[:3, 3])
+
+    @property
+    def steps(self) -> np.ndarray:
+        """The ways to the next voxel along K, J and I in the rows, mm, LPS, [3, 3]."""
+        return np.asarray((_RAS_TO_LPS @ self.affine)[:3, [2, 1, 0]].T)
+
 
 def read_nifti(data: bytes, name: str) -> Volume:
     """A CT scan in one NIfTI-1 file, packed with gzip or not.
@@ -60,24 +73,18 @@ def read_nifti(data: bytes, name: str) -> Volume:
         InputError: another format, damaged, of no or unknown orientation, not of three axes, fewer than `MIN_SLICES`
             slices, or more than a volume may have.
     """
+    header = nifti_header(nifti_head(data[: 2**20]), name)
     with named(name, "a whole NIfTI file"):
-        header = _header(nifti_head(data[: 2**20]), name)
-        i, j, k = header.shape
-        if header.end > MAX_STORED:
-            raise InputError(f"{name}: expected less than 2 GiB of voxels, found {i} x {j} x {k}. Give a smaller scan.")
         block = _block(data, header, name)
-        voxels, said = _hounsfield(block.reshape(k, j, i), header)
-        lps = _RAS_TO_LPS @ header.affine
-        turned = turn(voxels, lps[:3, 3], lps[:3, [2, 1, 0]].T)
-    z, y, x = turned.voxels.shape
-    check_bounds(z, y, x, name)
-    if z < MIN_SLICES:
-        raise InputError(
-            f"{name}: expected at least {MIN_SLICES} slices from feet to head, found {z}. Give the whole series."
-        )
+        voxels, said = _hounsfield(block.reshape(header.shape[::-1]), header)
+        turned = turn(voxels, header.origin, header.steps)
+    z = len(turned.voxels)
     numbers = range(z - 1, -1, -1) if turned.flipped[0] else range(z)
     axis = "kji"[turned.axes[0]]
-    skew = (f"The axes of the scan are {turned.skew:.1f} degrees off the right angle; the volume takes no notice.",)
+    skew = (
+        f"The axes of the scan are {turned.skew:.1f} degrees off the right angle; the volume has its slices "
+        "straight above each other, at their distance along the normal.",
+    )
     args = {"slope": header.slope, "inter": header.inter}
     return Volume(
         voxels=turned.voxels,
@@ -97,7 +104,27 @@ def read_nifti(data: bytes, name: str) -> Volume:
     )
 
 
-def _header(head: bytes, name: str) -> _Header:
+def nifti_header(head: bytes, name: str) -> NiftiHeader:
+    """The header in the first 348 bytes of a NIfTI-1 file, all checked before anything behind it is unpacked.
+
+    Raises:
+        InputError: damaged, of no or unknown orientation, not of three axes, fewer than `MIN_SLICES` slices, or more
+            than a volume may have.
+    """
+    with named(name, "a whole NIfTI file"), np.errstate(all="ignore"):  # a stranger's numbers, judged as they come
+        header = _header(head, name)
+        z, y, x = (header.shape[::-1][axis] for axis in nearest(header.steps).axes)
+    check_bounds(z, y, x, name)
+    if header.end > MAX_STORED:
+        raise InputError(f"{name}: expected less than 2 GiB of voxels, found {x} x {y} x {z}. Give a smaller scan.")
+    if z < MIN_SLICES:
+        raise InputError(
+            f"{name}: expected at least {MIN_SLICES} slices from feet to head, found {z}. Give the whole series."
+        )
+    return header
+
+
+def _header(head: bytes, name: str) -> NiftiHeader:
     order = "<" if 1 <= struct.unpack_from("<h", head, 40)[0] <= 7 else ">"
     dims = struct.unpack_from(f"{order}8h", head, 40)
     if struct.unpack_from(f"{order}i", head)[0] != HEADER or not 1 <= dims[0] <= 7:
@@ -106,7 +133,6 @@ def _header(head: bytes, name: str) -> _Header:
     if dims[0] < 3 or min(used) < 1 or any(n > 1 for n in used[3:]):
         shown = " x ".join(map(str, used))
         raise InputError(f"{name}, dim: expected three axes, found {shown}. Give one scan, not a set of them.")
-    check_bounds(used[2], used[1], used[0], name)
     code = struct.unpack_from(f"{order}h", head, 70)[0]
     if code not in _TYPES:
         raise InputError(f"{name}, datatype: expected integers or real numbers, found code {code}. {_AGAIN}")
@@ -120,7 +146,7 @@ def _header(head: bytes, name: str) -> _Header:
     shape = (used[0], used[1], used[2])
     affine, said = _affine(head, order, shape, name)
     scale, units = _unit(head[123], name)
-    return _Header(
+    return NiftiHeader(
         shape=shape,
         kind=np.dtype(order + _TYPES[code]),
         offset=int(start),
@@ -203,7 +229,7 @@ def _qform(head: bytes, order: str) -> np.ndarray:
     return affine
 
 
-def _block(data: bytes, header: _Header, name: str) -> np.ndarray:
+def _block(data: bytes, header: NiftiHeader, name: str) -> np.ndarray:
     """The stored numbers in one row, unpacked no further than the header says that they reach."""
     if data.startswith(GZIP):
         if header.end > RATIO_FROM and header.end > MAX_RATIO * len(data):
@@ -222,7 +248,7 @@ def _block(data: bytes, header: _Header, name: str) -> np.ndarray:
     return np.frombuffer(data, header.kind, count=math.prod(header.shape), offset=header.offset)
 
 
-def _hounsfield(block: np.ndarray, header: _Header) -> tuple[np.ndarray, tuple[str, ...]]:
+def _hounsfield(block: np.ndarray, header: NiftiHeader) -> tuple[np.ndarray, tuple[str, ...]]:
     """Stored numbers [K, J, I] as int16 HU, slice by slice, and what was lost."""
     voxels = np.empty(block.shape, np.int16)
     written = []

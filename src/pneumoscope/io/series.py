@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from pneumoscope.errors import InputError
-from pneumoscope.io.dicom_slice import SliceFacts
+from pneumoscope.io.dicom_slice import SliceFacts, check_rescale
 from pneumoscope.io.found import some
 from pneumoscope.io.studies import Member
 
@@ -22,6 +22,7 @@ MAX_SLICES = 4096
 MAX_VOXELS = 2**30 - 1  # just below 2 GiB of int16
 SAME_PLACE = 0.01  # mm along the normal within which two slices are at one place
 MOST_UNEVEN = 0.25  # share of distances that may differ from the usual one
+MOST_BROKEN = 2  # of these no whole multiple of it, as one slice out of place makes; and alike in a row
 MOST_SHIFT = 2.0  # mm by which a slice may lie beside the straight line through the others
 LEAST_TILT = 0.5  # degrees
 SPACINGS = (0.01, 100.0)  # mm from pixel to pixel
@@ -37,7 +38,7 @@ class Stack:
 
     places: the files at each place, several only where two stand at one. origin: centre of the first pixel of the
     first slice, mm, LPS. steps: rows are the ways to the next slice, row and column, mm, LPS, [3, 3]. by: the attribute
-    that the order is known by.
+    that the order is known by. heights: mm of each place above the first; () where they are even.
     """
 
     places: tuple[tuple[Member, ...], ...]
@@ -45,6 +46,7 @@ class Stack:
     steps: np.ndarray
     by: str
     warnings: tuple[str, ...]
+    heights: tuple[float, ...] = ()
 
 
 def order(members: Sequence[Member], name: str) -> Stack:
@@ -65,7 +67,8 @@ def order(members: Sequence[Member], name: str) -> Stack:
     firsts = np.array([min(g, key=lambda i: members[i].path) for g in groups])
     if len(places) < 2:
         raise InputError(f"{name}: expected slices at several places, found all {len(members)} at one. {_WHOLE}")
-    step, uneven = _spacing(along[firsts], [p[0] for p in places], name)
+    heights = along[firsts] - along[firsts[0]]
+    step, uneven = _spacing(heights, [p[0] for p in places], name)
     tilt = _tilt(positions[firsts], normal, places)
     spacing = _facts(members[0]).spacing or (1.0, 1.0)
     return Stack(
@@ -74,6 +77,7 @@ def order(members: Sequence[Member], name: str) -> Stack:
         steps=np.stack([normal * step, cosines[1] * spacing[0], cosines[0] * spacing[1]]),
         by=by,
         warnings=(*said, *also, *uneven, *tilt, *_mixed([p[0] for p in places]), *_thin(members, step)),
+        heights=tuple(round(float(h), 4) for h in heights) if uneven else (),
     )
 
 
@@ -107,11 +111,7 @@ def _check_alike(members: Sequence[Member]) -> None:
                 f"{member.path}, PixelSpacing: expected two numbers from {SPACINGS[0]} to {SPACINGS[1]:g} mm, found "
                 f"{'none' if spacing is None else _numbers(spacing)}. Export the original series."
             )
-        if _facts(member).rescale is None:
-            raise InputError(
-                f"{member.path}, RescaleSlope and RescaleIntercept: expected numbers that give Hounsfield units, found "
-                "none. Export the original series."
-            )
+        check_rescale(_facts(member), member.path)
     sizes = [(_columns(m), _rows(m)) for m in members]
     _near(members, "columns and rows", sizes, 0.5)
     _near(members, "PixelSpacing", [_facts(m).spacing or () for m in members], 0.002)
@@ -227,33 +227,62 @@ def _groups(along: np.ndarray) -> list[list[int]]:
 
 
 def _spacing(along: np.ndarray, slices: Sequence[Member], name: str) -> tuple[float, tuple[str, ...]]:
-    """Distance from slice to slice, mm, and a warning of each that is another."""
+    """Distance from slice to slice, mm, and a warning of each that is another.
+
+    Raises:
+        InputError: distances of which too many are others, or that change along the series.
+    """
     distances = np.diff(along)
     usual = float(np.median(distances))
-    odd = [int(i) for i in np.flatnonzero(np.abs(distances - usual) > max(0.1 * usual, 0.1))]
-    if len(odd) > MOST_UNEVEN * len(distances):
+    most = max(0.1 * usual, 0.1)
+    is_odd = np.abs(distances - usual) > most
+    odd = [int(i) for i in np.flatnonzero(is_odd)]
+    broken = [i for i in odd if not _missing(distances[i] / usual)]
+    if len(odd) > MOST_UNEVEN * len(distances) or len(broken) > MOST_BROKEN:
         raise InputError(
             f"{name}: expected slices at even distances, found {len(odd)} of {len(distances)} other than the usual "
             f"{usual:.4g} mm, from {distances.min():.4g} to {distances.max():.4g} mm. Slices are missing or of several "
             "series: export the series again."
         )
+    step = float(distances[~is_odd].mean())
+    changed = _change(distances, is_odd, step, most)
+    if changed is not None:
+        raise InputError(
+            f"{slices[changed].path}: expected slices {step:.4g} mm apart as in the others of its series, found "
+            f"another distance from here on. {_WHOLE}"
+        )
     if not odd:
-        return float(along[-1] - along[0]) / len(distances), ()
+        return step, ()
     found = [
-        f"{distances[i]:.4g} mm between {slices[i].path} and {slices[i + 1].path}{_missing(distances[i] / usual)}"
+        f"{distances[i]:.4g} mm between {slices[i].path} and {slices[i + 1].path}"
+        + (f" ({n} missing)" if (n := _missing(distances[i] / usual)) else "")
         for i in odd
     ]
     warning = (
-        f"Slices are {usual:.4g} mm apart, but {some(found, 3)}; the volume has them {usual:.4g} mm apart, so what "
+        f"Slices are {step:.4g} mm apart, but {some(found, 3)}; the volume has them {step:.4g} mm apart, so what "
         "was not imaged there is not judged, and lengths across it are wrong."
     )
-    return usual, (warning,)
+    return step, (warning,)
 
 
-def _missing(ratio: float) -> str:
-    """How many slices are missing where a distance is so many times the usual one."""
+def _change(distances: np.ndarray, is_odd: np.ndarray, step: float, most: float) -> int | None:
+    """The slice from which on the usual distance is another; None where there is none.
+
+    That is more than `MOST_BROKEN` odd distances in a row that are alike, or small differences that together move a
+    slice by a whole `step`.
+    """
+    for i in range(len(distances) - MOST_BROKEN):
+        row = slice(i, i + MOST_BROKEN + 1)
+        if is_odd[row].all() and np.ptp(distances[row]) <= most:
+            return i
+    drift = np.abs(np.cumsum(np.where(is_odd, 0, distances - step)))
+    return int(drift.argmax()) + 1 if drift.max() > step else None
+
+
+def _missing(ratio: float) -> int:
+    """How many slices are missing where a distance is so many times the usual one; 0 where it is no such gap."""
     count = round(ratio) - 1
-    return f" ({count} missing)" if count > 0 and abs(ratio - round(ratio)) <= 0.2 else ""
+    return count if count > 0 and abs(ratio - round(ratio)) <= 0.2 else 0
 
 
 def _tilt(positions: np.ndarray, normal: np.ndarray, places: tuple[tuple[Member, ...], ...]) -> tuple[str, ...]:
@@ -276,7 +305,10 @@ def _tilt(positions: np.ndarray, normal: np.ndarray, places: tuple[tuple[Member,
     angle = math.degrees(math.atan(float(np.linalg.norm(shear))))
     stated = max((abs(_facts(p[0]).tilt) for p in places), default=0.0)
     if angle >= LEAST_TILT:
-        return (f"The gantry was tilted by {angle:.1f} degrees: slices lie askew, and the volume takes no notice.",)
+        return (
+            f"The gantry was tilted by {angle:.1f} degrees: slices lie askew; the volume has them straight above each "
+            "other, at their distance along the normal.",
+        )
     if stated >= LEAST_TILT:
         return (f"GantryDetectorTilt is {stated:.1f} degrees, but the positions of the slices show no tilt.",)
     return ()

@@ -15,6 +15,8 @@ from pneumoscope.io.dicom import Facts
 
 MIN_SLICES = 8  # of a series that is read as a volume; fewer are single images. A chest at 30 mm still has as many
 
+LEAST_EXTENT = 150.0  # mm of the body that a series of the chest covers: an adult's lungs are 200 to 300 high
+
 _VIEWS = ("PA", "AP")
 _LATERAL = ("LL", "RL", "LLD", "RLD", "LATERAL", "LAT")
 # values of ImageType (PS3.3 C.7.6.1.1.2, C.8.2.1.1.1, C.8.16.1.3): slices anew from slices, and what is none
@@ -121,6 +123,7 @@ _RULES: tuple[tuple[str, Callable[[Series], float | str]], ...] = (
     ("neither projection nor other derived image", lambda s: max(derived(m.facts) for m in s) == 2),
     ("axial", lambda s: s[0].facts.view != "axial"),
     (f"at least {MIN_SLICES} slices", lambda s: len(s) < MIN_SLICES),
+    (f"at least {LEAST_EXTENT:g} mm of the body", lambda s: _extent(s) < LEAST_EXTENT),
     ("original before reformatted", lambda s: max(derived(m.facts) for m in s)),
     ("lung kernel", lambda s: not is_lung_kernel(s[0].facts.kernel)),
     ("thinnest slices", lambda s: round(_order(s[0].facts.thickness), 1)),
@@ -132,7 +135,7 @@ _RULES: tuple[tuple[str, Callable[[Series], float | str]], ...] = (
 
 def _choose_ct(members: list[Member]) -> list[Choice]:
     slices, copies = _without_copies(members)
-    groups: dict[tuple[str, bool], Series] = {}
+    groups: dict[tuple[str, bool, bool], Series] = {}
     for member in slices:
         groups.setdefault(_group(member), []).append(member)
     series = sorted((sorted(s, key=_place) for s in groups.values()), key=_worth)
@@ -152,9 +155,26 @@ def _choose_ct(members: list[Member]) -> list[Choice]:
     return [Choice(chosen=m, rule=rule, slices=(m,), others=others) for m in chosen]
 
 
-def _group(member: Member) -> tuple[str, bool]:
-    """What is read together: a series, but for a localizer that has the series' UID."""
-    return member.facts.series_uid, is_localizer(member.facts)
+def _group(member: Member) -> tuple[str, bool, bool]:
+    """What is read together: a series, but for a localizer or a derived image that has the series' UID."""
+    return member.facts.series_uid, is_localizer(member.facts), derived(member.facts) == 2
+
+
+def _extent(series: Series) -> float:
+    """Millimetres of the body that the slices stand for: their number times their distance, 0 where it is unknown."""
+    heights = [h for m in series if (h := _height(m.facts)) is not None]
+    if len(heights) == len(series) > 1:
+        return (max(heights) - min(heights)) * len(series) / (len(series) - 1)
+    return len(series) * (series[0].facts.thickness or 0.0)
+
+
+def _height(facts: Facts) -> float | None:
+    """Place of a slice along its normal, mm; None where it has none."""
+    if facts.position is None:
+        return facts.slice.location if facts.slice else None
+    a, b, c, d, e, f = facts.orientation or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+    x, y, z = facts.position
+    return x * (b * f - c * e) + y * (c * d - a * f) + z * (a * e - b * d)
 
 
 def _worth(series: Series) -> tuple[float | str, ...]:

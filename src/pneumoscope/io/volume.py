@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from pneumoscope.core.image import AppliedStep, Volume
 from pneumoscope.errors import InputError
 from pneumoscope.io import dicom_pixels as px
 from pneumoscope.io.dicom import read_stored
-from pneumoscope.io.dicom_slice import AIR, HIGHEST, LOWEST, SliceFacts, Written, write_hounsfield
+from pneumoscope.io.dicom_slice import AIR, SliceFacts, Written, on_the_way, write_hounsfield
 from pneumoscope.io.foreign import named
 from pneumoscope.io.found import some
 from pneumoscope.io.orient import Turned, turn
@@ -59,7 +60,7 @@ def read_series(members: Sequence[Member], read: Callable[[Member], bytes], name
         warnings=(
             *stack.warnings,
             *_copied(copies),
-            *_rescaled(stack, written),
+            *on_the_way([_facts(place[0]) for place in stack.places], written),
             *implausible(turned.voxels),
         ),
     )
@@ -127,26 +128,16 @@ def _copied(copies: list[str]) -> tuple[str, ...]:
     return (f"{len(copies)} slice(s) stand there twice with the same pixels and were read once: {some(copies, 3)}.",)
 
 
-def _rescaled(stack: Stack, written: list[Written]) -> tuple[str, ...]:
-    """What a reader must know of the way to HU."""
-    found = []
-    if any(w.rounded for w in written):
-        found.append("RescaleSlope or RescaleIntercept is no whole number: values were rounded to whole HU.")
-    clipped = sum(w.clipped for w in written)
-    if clipped:
-        found.append(f"{clipped:,} voxels were beyond {LOWEST} to {HIGHEST} HU and were set to these.")
-    units = {_facts(place[0]).rescale_type for place in stack.places}
-    odd = sorted(unit for unit in units if not unit.startswith(("HU", "HOUN")) and unit not in ("", "US"))
-    if odd:
-        found.append(f"RescaleType is {odd[0][:16]}; values were taken as Hounsfield units.")
-    return tuple(found)
-
-
 def _steps(stack: Stack, written: list[Written], turned: Turned) -> tuple[AppliedStep, ...]:
     rescales = sorted({f for place in stack.places if (f := _facts(place[0]).rescale) is not None})
     args = {"slopes": sorted({s for s, _ in rescales}), "intercepts": sorted({i for _, i in rescales})}
+    ordered: dict[str, Any] = {"by": stack.by, "slices": len(stack.places)}
+    if stack.heights:  # of each slice of the volume, above its lowest
+        top = stack.heights[-1]
+        rising = [round(top - h, 4) for h in reversed(stack.heights)] if turned.flipped[0] else stack.heights
+        ordered["heights_mm"] = list(rising)
     steps = [
-        AppliedStep(name="order", args={"by": stack.by, "slices": len(stack.places)}),
+        AppliedStep(name="order", args=ordered),
         AppliedStep(name="rescale", args=args),
     ]
     padded = sum(w.padded for w in written)

@@ -215,7 +215,9 @@ def _missing(timm_name: str, weights_dir: Path | None, why: str) -> MissingError
     return MissingError(
         f"pretrained weights: expected {file} in {places}, or on timm's hub, found none; {why}. "
         f"Put the file there, name its folder with --weights or ${ENVIRONMENT}, "
-        f"or run: pneumoscope weights add {timm_name} {file}"
+        f"or run: pneumoscope weights add {timm_name} {file}",
+        lasting=f"pretrained weights: expected {file} in a folder of weights or on timm's hub, found none. "
+        f"Name its folder with --weights or ${ENVIRONMENT}, or run: pneumoscope weights add {timm_name} {file}",
     )
 
 

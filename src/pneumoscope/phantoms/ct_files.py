@@ -40,7 +40,7 @@ def write_cts(
     Labels take turns, so that no class has over one patient more than another. labels.csv has a row a study, its
     `file` the folder; slices.csv `file,infection` for each slice, 1 where a lesion is seen in it. slices: about how
     many a series has (15 % more or less); None for 1 to 5 mm thick ones. extras: each study also has a localizer and
-    a soft-tissue series, in the same folder. The folder appears whole or not at all.
+    a soft-tissue series, in the same folder, without slice labels. The folder appears whole or not at all.
 
     Raises:
         UsageError: `out` is a file or a folder that is not empty, or a number is out of range.
@@ -55,9 +55,11 @@ def write_cts(
             file = f"series/{name}"
             for phantom in _series(label, seed, k, size, slices, extras):
                 written = write_ct(phantom, folder / file, patient=name)
+                if phantom.soft:  # a study is read by its lung series, and slice labels are of what is read
+                    continue
                 seen = [str(int(mask.any())) for mask in phantom.lesions]
                 cuts += [{"file": f"{file}/{n}", "infection": s} for n, s in zip(written, seen, strict=True)]
-                if extras and not phantom.soft:
+                if extras:
                     write_localizer(phantom, folder / file, patient=name)
             studies.append(dict(zip(COLUMNS, (file, label, name, name, "ct", "axial", SOURCE), strict=True)))
         _write_table(folder / "labels.csv", COLUMNS, studies)

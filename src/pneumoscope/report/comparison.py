@@ -14,9 +14,9 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pneumoscope.core.comparison import Compared, Comparison
+from pneumoscope.core.comparison import REST, Compared, Comparison, Held
 from pneumoscope.core.result import Interval
-from pneumoscope.report import tables, words
+from pneumoscope.report import tables, thresholds, words
 from pneumoscope.report.html import render
 
 WIDE, HIGH = 340, 220  # of the area that a curve is drawn in
@@ -27,6 +27,8 @@ _WHY = {
     "within the noise": ", as the 95 % interval of the difference holds 0",
     "worse": ", as the 95 % interval of the difference lies below 0",
 }
+# kind of seconds -> what came of them that other parts find
+_MADE = {"reading": "prepared images", "features": "features"}
 UNDEFINED = Interval(value=math.nan, low=math.nan, high=math.nan)
 
 
@@ -103,8 +105,14 @@ def ranking_words(comparison: Comparison) -> list[str]:
         f"The first of {len(comparison.parts)} was chosen on the very images that it is reported on, so its own figure "
         "is too good: measure it on other data."
     )
+    found.append("Each part was trained once a fold, from one seed: what another seed would change is in no interval.")
     if len(comparison.parts) > 2:
         found.append("Each interval stands for itself: among many differences, some leave out 0 by chance.")
+    if makers := [part for part in comparison.parts if part.made]:
+        whose = "; ".join(f"{part.name} ({', '.join(_MADE.get(kind, kind) for kind in part.made)})" for part in makers)
+        found.append(
+            f"What several parts share was made by the one that came first, and counts as its time alone (*): {whose}."
+        )
     return found
 
 
@@ -114,7 +122,7 @@ def ranking_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     columns = ["", "part", metric_title(comparison.by).lower(), "difference to the first", "standing"]
     rows = []
     for i, part in enumerate(comparison.parts):
-        difference = "" if i == 0 else _signed_interval(part.differences[comparison.by])
+        difference = "" if i == 0 else words.difference(part.differences[comparison.by])
         row = [str(i + 1), part.name, words.interval(part.metrics[comparison.by]), difference, part.standing]
         rows.append([*row, *(words.figure(part.metrics[name].value) for name in others), _seconds(part)])
     return [*columns, *(metric_title(name).lower() for name in others), "seconds"], rows
@@ -124,6 +132,32 @@ def metric_title(name: str) -> str:
     """`sensitivity.covid` -> `Sensitivity, covid`."""
     metric, _, of = name.partition(".")
     return f"{words.metric_title(metric)}, {of}" if of else words.metric_title(metric)
+
+
+def title_on(comparison: Comparison, kind: str, value: str) -> str:
+    """What `Compared.by` measures on the images of one data set, or of one modality.
+
+    Where these are of one class only, balanced accuracy is that class's sensitivity, and goes by this name.
+    """
+    classes = [name for name, n in _held(comparison, kind, value).counts.items() if n]
+    return metric_title(f"sensitivity.{classes[0]}" if len(classes) == 1 else "balanced_accuracy")
+
+
+def cautions_on(comparison: Comparison, kind: str) -> list[str]:
+    """What a reader of figures by data set, or by modality, must know."""
+    held = {value: _held(comparison, kind, value) for value in _values(comparison, kind)}
+    return thresholds.cautions({value: one for value, one in held.items() if one.counts})
+
+
+def _held(comparison: Comparison, kind: str, value: str) -> Held:
+    """The images that parts answered; of parts that differ in it the most of each class, and the fewest patients."""
+    found = [part.held[kind][value] for part in comparison.parts if value in part.held.get(kind, {})]
+    counts = {name: max(one.counts.get(name, 0) for one in found) for name in comparison.classes if found}
+    return Held(counts=counts, n_patients=min((one.n_patients for one in found), default=0))
+
+
+def _values(comparison: Comparison, kind: str) -> list[str]:
+    return list(dict.fromkeys(value for part in comparison.parts for value in part.by.get(kind, {})))
 
 
 def _metrics(comparison: Comparison) -> list[str]:
@@ -139,7 +173,7 @@ def _row(i: int, part: Compared, comparison: Comparison) -> dict[str, Any]:
         "kind": kind,
         "cells": [_cell(part.metrics[name]) for name in _metrics(comparison)],
         "seconds": _seconds(part),
-        "spent": [f"{part.seconds.get(name, 0.0):,.1f}" for name in _kinds(comparison)],
+        "spent": [_spent(part, name) for name in _kinds(comparison)],
         "learned": "unknown" if math.isnan(part.learned) else f"{part.learned:,.4g}",
         "confusion": tables.confusion_rows(comparison.classes, part.confusion),
     }
@@ -152,7 +186,13 @@ def _cell(found: Interval) -> dict[str, str]:
 
 def _kinds(comparison: Comparison) -> list[str]:
     """What the seconds were spent on."""
-    return sorted({kind for part in comparison.parts for kind in part.seconds})
+    return sorted({kind for part in comparison.parts for kind in part.seconds}, key=lambda kind: (kind == REST, kind))
+
+
+def _spent(part: Compared, kind: str) -> str:
+    if kind == REST and REST not in part.seconds:  # a run of a time when it was not counted
+        return "not timed"
+    return f"{part.seconds.get(kind, 0.0):,.1f}{' *' if kind in part.made else ''}"
 
 
 def _total(part: Compared) -> float:
@@ -161,21 +201,11 @@ def _total(part: Compared) -> float:
 
 def _seconds(part: Compared) -> str:
     total = _total(part)
-    return f"{total:,.1f}" if total < 10 else f"{total:,.0f}"
+    return (f"{total:,.1f}" if total < 10 else f"{total:,.0f}") + (" *" if part.made else "")
 
 
 def _number(value: float, digits: int) -> str:
     return "" if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _signed(value: float) -> str:
-    return "undefined" if math.isnan(value) else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _signed_interval(found: Interval) -> str:
-    if math.isnan(found.low):
-        return _signed(found.value)
-    return f"{_signed(found.value)} ({_signed(found.low)} to {_signed(found.high)})"
 
 
 # --- what the page draws -------------------------------------------------------------------------------------------
@@ -195,8 +225,8 @@ def _differences(comparison: Comparison) -> dict[str, Any]:
     rows = [
         {
             "title": part.name,
-            "text": _signed(d.value),
-            "interval": "" if math.isnan(d.low) else f"{_signed(d.low)} to {_signed(d.high)}",
+            "text": words.signed(d.value),
+            "interval": "" if math.isnan(d.low) else f"{words.signed(d.low)} to {words.signed(d.high)}",
             "dot": at(d.value),
             "low": at(d.low),
             "high": at(d.high),
@@ -204,19 +234,23 @@ def _differences(comparison: Comparison) -> dict[str, Any]:
         }
         for part, d in zip(comparison.parts[1:], found, strict=True)
     ]
-    return {"rows": rows, "zero": at(0.0), "low": _signed(low), "high": _signed(high)}
+    return {"rows": rows, "zero": at(0.0), "low": words.signed(low), "high": words.signed(high)}
 
 
 def _apart(comparison: Comparison) -> list[dict[str, Any]]:
-    """By modality and by data set: a row a part, a column a value, in each the balanced accuracy."""
+    """By modality and by data set: a row a part, a column a value, in each what `title_on` says."""
     found = []
     for kind in dict.fromkeys(kind for part in comparison.parts for kind in part.by):
-        values = list(dict.fromkeys(value for part in comparison.parts for value in part.by.get(kind, {})))
+        values = _values(comparison, kind)
         rows = [
             (part.name, [_cell(part.by.get(kind, {}).get(value, UNDEFINED)) for value in values])
             for part in comparison.parts
         ]
-        found.append({"title": kind, "values": values, "rows": rows})
+        titles = [title_on(comparison, kind, value) for value in values]
+        columns = [
+            (v, t if t != metric_title("balanced_accuracy") else "") for v, t in zip(values, titles, strict=True)
+        ]
+        found.append({"title": kind, "columns": columns, "rows": rows, "cautions": cautions_on(comparison, kind)})
     return found
 
 

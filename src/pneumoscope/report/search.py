@@ -6,6 +6,7 @@ Charts are inline SVG, as in `charts`: numbers here, placed by templates/search.
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.search import Search, Trial, Tried
 from pneumoscope.core.serial import canonical
-from pneumoscope.core.space import shown
+from pneumoscope.core.space import Range, shown, space_text, value_text
 from pneumoscope.report import charts, tables, words
 from pneumoscope.report.html import render
 from pneumoscope.report.matrix import short
@@ -25,9 +26,13 @@ NAME = 20  # characters of a field's name above its axis
 _STEPS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25)  # between marks of a value axis
 
 
-def search_report(search: Search, recipe: Recipe) -> str:
-    """The report on a search that is done: one HTML file. recipe: as written, resolved."""
+def search_report(search: Search, recipe: Recipe, command: Sequence[str]) -> str:
+    """The report on a search that is done: one HTML file.
+
+    recipe: as written, resolved. command: words of the command that trains the winner.
+    """
     tried = search.tried
+    start = start_title(search)
     evaluations = [search.winner] if search.same else [search.winner, search.as_written]
     return render(
         "search.html.j2",
@@ -38,11 +43,14 @@ def search_report(search: Search, recipe: Recipe) -> str:
         names=_names(list(tried.space)),
         distinct=len({canonical(trial.settings) for trial in tried.finished}),
         held=_sentences(search),
+        start=start,
+        set_for_all=set_words(search),
+        command=shlex.join(command),
         grave=words.grave(search.winner),
         settings=_settings_rows(search),
         sides=[
             {"title": title, "rows": charts.whiskers(evaluation)}
-            for title, evaluation in zip(("The winner", "As written"), evaluations, strict=False)
+            for title, evaluation in zip(("The winner", start), evaluations, strict=False)
         ],
         metrics=tables.metric_rows(evaluations),
         history=_history(tried),
@@ -51,6 +59,29 @@ def search_report(search: Search, recipe: Recipe) -> str:
         trials=[_row(trial, tried) for trial in tried.trials[:LISTED]],
         more=len(tried.trials) - LISTED,
     )
+
+
+def start_title(search: Search) -> str:
+    """What the winner is measured against: what is set by --set is not what the recipe's paper wrote."""
+    return "As the search began" if search.overrides else "As written"
+
+
+def set_words(search: Search) -> str:
+    """`a.b=1, c=2`: what every trial has, and the recipe as written has not; "" for nothing."""
+    fixed = {path: value for path, value in search.overrides.items() if path not in search.tried.space}
+    return ", ".join(f"{path}={value_text(value)}" for path, value in fixed.items())
+
+
+def difference_words(search: Search) -> str:
+    """How the winner differs from what the search began with, and what that says."""
+    found = search.differences["balanced_accuracy"]
+    less = f"The winner less the recipe {start_title(search).lower()}, paired by patient: {words.difference(found)}."
+    if math.isnan(found.low):
+        return less
+    if found.low <= 0 <= found.high:
+        return f"{less} That is within the noise: the 95 % interval of the difference holds 0."
+    where, how = ("above", "better") if found.low > 0 else ("below", "worse")
+    return f"{less} It is {how}: the 95 % interval of the difference lies {where} 0."
 
 
 def _names(paths: Sequence[str]) -> dict[str, str]:
@@ -72,10 +103,11 @@ def _sentences(search: Search) -> list[str]:
         f"{words.figure(best.value)}. It is the best of {n}, chosen for this very value, so the value is optimistic.",
         f"On the hold-out, which no trial saw, the winner has {won}.",
     ]
+    start = start_title(search).lower()
     if search.same:
-        return [*found, "The winner is the recipe as written: one run serves for both."]
+        return [*found, f"The winner is the recipe {start}: one run serves for both."]
     written = words.interval(search.as_written.metrics[metric])  # type: ignore[arg-type]
-    return [*found, f"The recipe as written has {written} on the same hold-out."]
+    return [*found, f"The recipe {start} has {written} on the same hold-out.", difference_words(search)]
 
 
 def _settings_rows(search: Search) -> list[dict[str, str]]:
@@ -86,7 +118,7 @@ def _settings_rows(search: Search) -> list[dict[str, str]]:
         rows.append(
             {
                 "field": path,
-                "space": search.tried.space[path],
+                "space": space_text(search.tried.space[path]),
                 "winner": shown(value),
                 "written": text,
                 "kind": "" if value == before else "override",
@@ -172,9 +204,9 @@ def _parallel(tried: Tried) -> dict[str, Any]:
     )
     names = _names(list(tried.space))
     axes, places = [], []
-    for i, (path, text) in enumerate(tried.space.items()):
+    for i, (path, one) in enumerate(tried.space.items()):
         values = [trial.settings[path] for trial in trials]
-        marks, at = _numeric(values, log=text.endswith(":log")) if ".." in text else _categories(values)
+        marks, at = _numeric(values, log=one.log) if isinstance(one, Range) else _categories(values)
         axes.append({"x": STEP * i, "name": short(names[path], NAME), "title": path, "marks": marks})
         places.append(at)
     value = _axis([trial.value for trial in trials])

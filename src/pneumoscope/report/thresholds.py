@@ -11,6 +11,7 @@ from itertools import count
 from string import ascii_uppercase
 from typing import Any
 
+from pneumoscope.core.comparison import Held
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import HISTOGRAM, Evaluation, Part, Threshold
 from pneumoscope.evaluate.metrics import FEW_PATIENTS
@@ -173,10 +174,11 @@ def _part_table(e: Evaluation, parts: Mapping[str, Part]) -> dict[str, Any]:
         for name, part in {"": every, **parts}.items()
     ]
     columns = [_titled(name, e.positive) for name in names]
-    return {"columns": columns, "rows": rows, "cautions": _cautions(parts)}
+    return {"columns": columns, "rows": rows, "cautions": cautions(parts)}
 
 
-def _cautions(parts: Mapping[str, Part]) -> list[str]:
+def cautions(parts: Mapping[str, Part | Held]) -> list[str]:
+    """What a reader of figures of some of the images must know, by what they are called."""
     one = [name for name, part in parts.items() if sum(n > 0 for n in part.counts.values()) == 1]
     few = [name for name, part in parts.items() if part.n_patients < FEW_PATIENTS]
     found = []

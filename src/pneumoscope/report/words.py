@@ -65,6 +65,20 @@ def interval(found: Interval) -> str:
     return f"{found.value:.3f} ({bounds})"
 
 
+def signed(value: float) -> str:
+    """`+0.021`, with a real minus sign, or `undefined`."""
+    return "undefined" if math.isnan(value) else f"{value:+.3f}".replace("-", "\N{MINUS SIGN}")
+
+
+def difference(found: Interval) -> str:
+    """`+0.021 (-0.010 to +0.052)`; an interval that is undefined is said to be."""
+    if math.isnan(found.value):
+        return "undefined"
+    lacking = math.isnan(found.low + found.high)
+    bounds = "interval undefined" if lacking else f"{signed(found.low)} to {signed(found.high)}"
+    return f"{signed(found.value)} ({bounds})"
+
+
 def plural(n: int, one: str, many: str | None = None) -> str:
     """`1 image`, `1,204 images`."""
     return f"{n:,} {one if n == 1 else many or one + 's'}"

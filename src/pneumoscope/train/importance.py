@@ -30,7 +30,8 @@ def importance(study: Study) -> tuple[dict[str, float], str]:
     trials = {canonical(trial.params): trial for trial in complete}.values()
     n = len(trials)
     if n < FEW:
-        return {}, f"Not computed: {n} different settings ran to their end, and fewer than {FEW} say nothing about it."
+        few = f"{n} of the different settings ran to their end, and fewer than {FEW} say nothing about it"
+        return {}, f"Not computed: {few}."
     if len({trial.value for trial in trials}) == 1:
         return {}, "Not computed: all settings have the same value."
     distinct = optuna.create_study(direction="maximize")

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
     from optuna.trial import FrozenTrial
 
-_STATES: Mapping[str, Literal["complete", "pruned"]] = {"COMPLETE": "complete", "PRUNED": "pruned"}
+State = Literal["complete", "pruned", "failed"]
+_STATES: Mapping[str, State] = {"COMPLETE": "complete", "PRUNED": "pruned"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ def trial_of(trial: FrozenTrial, space: Space) -> Trial:
     Raises:
         IntegrityError: one that this search did not write.
     """
-    state = _STATES.get(trial.state.name, "failed")
+    state: State = _STATES.get(trial.state.name, "failed")
     try:
         names = [f.name for f in dataclasses.fields(_Facts)]
         facts = from_json(_Facts, {name: trial.user_attrs[name] for name in names if name in trial.user_attrs})

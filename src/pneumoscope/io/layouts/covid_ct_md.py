@@ -17,21 +17,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from pneumoscope.errors import DataError, InputError
-from pneumoscope.io.dicom import read_facts
-from pneumoscope.io.foreign import named
+from pneumoscope.io.dicom import facts_of
+from pneumoscope.io.foreign import beginning, named
 from pneumoscope.io.layouts.layout import Entry, Layout, Listing, SliceLabel
 from pneumoscope.io.layouts.metadata import counted
 from pneumoscope.io.layouts.tree import below, home, images, table
 
 LOBES = ("LLL", "LUL", "RLL", "RML", "RUL")  # third axis of the lobe labels, as the README numbers them
 SOURCE = "covid-ct-md"
-DICOM_HEAD = 2**18  # bytes that hold a slice's header
 MAX_BYTES = 64 * 2**20  # of an array; the real ones are below 1 MiB
 _KINDS = (
     (re.compile(r"covid[-_ ]?19(?: (?:cases|subjects))?", re.IGNORECASE), "covid", "COVID-19"),
@@ -212,7 +212,7 @@ def _columns(root: Path, files: Sequence[str]) -> _Placed | None:
     for file in files:
         try:
             with (root / file).open("rb") as opened:
-                facts = read_facts(opened.read(DICOM_HEAD), file)
+                facts = facts_of(partial(beginning, opened), file)
         except (InputError, OSError):
             return None
         place = facts.slice.location if facts.slice else None
