@@ -68,7 +68,7 @@ def test_an_override_is_set_and_says_that_it_is_one(path: str, text: str, expect
         ("prep.resize.size", "big", "expected a value of type int"),
         ("protocols.honest.unit", "image", "Use --protocol paper"),
         ("protocols.honest.val_share", "0", "expected a value of type float|val_share above 0"),
-        ("stages", "1", "expected a list"),
+        ("stages", "1", "expected names of stages"),
         ("stages.head.name", "../x", "expected a field of szalay2021"),
         ("protocols.honest.name", "paper", "expected a field of szalay2021"),
         ("stages.head.optim", '{"name": "sgd", "lr": "big"}', "^stages.head.optim.lr: expected a value of type float"),

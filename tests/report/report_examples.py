@@ -8,7 +8,8 @@ import numpy as np
 from pneumoscope.bundle import DataCard, Facts, Precision, PretrainedWeights
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.image import Image2D
-from pneumoscope.core.recipe import Decision, Head, Optim, Paper, Protocol, Recipe, Stage, Step
+from pneumoscope.core.paper import Paper
+from pneumoscope.core.recipe import Decision, Head, Optim, Protocol, Recipe, Stage, Step
 from pneumoscope.core.result import Curve, Evaluation, Explanation, Gallery, Interval, Picture, Prediction, Sizes
 from pneumoscope.runtime.screen import Screened
 

@@ -25,7 +25,7 @@ from report_examples import (
 )
 
 from pneumoscope.core.image import Image2D
-from pneumoscope.core.recipe import Reported
+from pneumoscope.core.paper import Reported
 from pneumoscope.core.result import Curve
 from pneumoscope.io.describe import together
 from pneumoscope.report import html, words

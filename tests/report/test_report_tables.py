@@ -3,7 +3,7 @@ import math
 import pytest
 from report_examples import SIZES, THREE, evaluation, recipe
 
-from pneumoscope.core.recipe import Reported
+from pneumoscope.core.paper import Reported
 from pneumoscope.core.resolve import resolve_all
 from pneumoscope.core.result import Sizes
 from pneumoscope.recipes import find

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.image import Modality
+from pneumoscope.core.paper import Paper, Reported
 from pneumoscope.core.role import MAIN, Role
 from pneumoscope.core.serial import digest, from_json, to_json
 from pneumoscope.errors import RecipeError
@@ -24,16 +25,6 @@ SEEDS = 2**32  # what the least of the generators takes
 def _need(holds: bool, name: str, rule: str, found: object) -> None:
     if not holds:
         raise RecipeError(f"{name}: expected {rule}, found {found}.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Paper:
-    """What is implemented, so that it can be cited."""
-
-    authors: str
-    title: str
-    year: int
-    where: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,22 +203,6 @@ def _check_decision(decision: Decision) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Reported:
-    """What the paper prints, so that it can stand beside ours.
-
-    metrics: name, or name.class, -> value in 0..1. sizes: class -> what it says of its images' sizes in pixels
-    ("images", "min", "max", "mean", "sd"). variants: those whose figure it is, "" for the recipe as written; none
-    for all.
-    """
-
-    data: str
-    where: str
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    sizes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    variants: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True)
 class Recipe:
     """A method, complete: see the design, "Core types".
 
@@ -265,6 +240,7 @@ class Recipe:
         _check_decision(self.decision)
         _need(0 <= self.slices_between <= 16, "slices_between", "0 to 16 slices", self.slices_between)
         self._check_roles()
+        self._check_levels()
         before: set[str] = set()
         for stage in self.stages:
             kind, _, of = stage.init.partition(":")
@@ -306,6 +282,15 @@ class Recipe:
                     f"one of {', '.join(known)}",
                     draw.label,
                 )
+
+    def _check_levels(self) -> None:
+        """Patients are judged by what a slice network makes of their slices, an ensemble by its patient stages."""
+        before: set[str] = set()
+        for stage in self.stages:
+            asked = {"patient": "slice", "ensemble": "patient"}.get(stage.level)
+            holds = asked is None or asked in before
+            _need(holds, f"stages.{stage.name}", f"a stage of level '{asked}' before it", "none")
+            before.add(stage.level)
 
     def role(self, name: str) -> Role:
         """The data role `name`."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from pneumoscope.core.recipe import METHOD_FIELDS, Protocol, Recipe, Scalar, method_leaves
 from pneumoscope.core.registry import did_you_mean
+from pneumoscope.core.role import MAIN
 from pneumoscope.core.serial import Mismatch, to_json
 from pneumoscope.errors import RecipeError
 
@@ -30,7 +31,8 @@ def resolve_all(
 
     overrides: dotted field -> value as text; JSON where it is JSON, else a string. Each is checked against the
     field's type and gets "override" as its source. One of a field of a protocol goes to the recipe that runs it;
-    the sources stay whole, so that the recipes can be shown as one.
+    the sources stay whole, so that the recipes can be shown as one. "stages" -> names, joined by commas, keeps these
+    stages alone, and the roles that they learn from.
 
     Raises:
         RecipeError: an unknown variant, protocol or field, a field of a protocol that does not run, or a value that
@@ -89,15 +91,29 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, str]) -> Recipe:
 def _followed(recipe: Recipe, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values, and those of a stage's network for the stages that go on with it, unless they have their own."""
     found = dict(values)
+    kept = _kept(values, recipe)
     for stage in recipe.stages:
         of = stage.init.removeprefix("stage:")
-        if of == stage.init:
+        if of == stage.init or not {of, stage.name} <= kept:
             continue
         for field in ("net", "head"):
             above = f"stages.{of}.{field}"
             for path in [p for p in found if p == above or p.startswith(f"{above}.")]:
                 found.setdefault(path.replace(above, f"stages.{stage.name}.{field}", 1), found[path])
     return found
+
+
+def _kept(values: Mapping[str, Any], recipe: Recipe) -> set[str]:
+    """The names of the stages that a value of "stages" keeps; without one, of all."""
+    known = [stage.name for stage in recipe.stages]
+    wanted = [name.strip() for name in str(values.get("stages", ",".join(known))).split(",")]
+    for name in wanted:
+        if name not in known:
+            raise RecipeError(
+                f"stages: expected names of stages of {recipe.name} ({', '.join(known)}), joined by commas, found "
+                f"'{name}'. {did_you_mean(name, known)}"
+            )
+    return set(wanted)
 
 
 def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
@@ -109,12 +125,19 @@ def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
         RecipeError: no such field, or a value that does not fit it.
     """
     data = to_json(recipe)
+    kept = _kept(values, recipe)
+    data["stages"] = [stage for stage in data["stages"] if stage["name"] in kept]
     for path, value in values.items():
+        if path == "stages":
+            continue
         parts = path.split(".")
         # which variants have a stage says where it runs, not what it does
         if parts[0] not in METHOD_FIELDS or (parts[0] == "stages" and parts[2:] == ["variants"]):
             raise _unknown(path, recipe)
         _set(data, parts, value, path, recipe)
+    if "stages" in values:
+        learned = {MAIN, *(stage["role"] for stage in data["stages"])}
+        data["roles"] = [role for role in data["roles"] if role["name"] in learned]
     try:
         return Recipe.from_json(data)
     except Mismatch as error:

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from pneumoscope.core.recipe import Reported
+from pneumoscope.core.paper import Reported
 from pneumoscope.core.serial import Undefinable
 
 HISTOGRAM = 20  # parts of 0..1 that predictions are counted in

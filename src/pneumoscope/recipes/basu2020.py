@@ -14,7 +14,8 @@ validation images may be of patients in the training part; here, as everywhere, 
 from __future__ import annotations
 
 from pneumoscope.core.dataset import ClassSet
-from pneumoscope.core.recipe import Decision, Head, Optim, Paper, Protocol, Recipe, Reported, Stage, Step
+from pneumoscope.core.paper import Paper, Reported
+from pneumoscope.core.recipe import Decision, Head, Optim, Protocol, Recipe, Stage, Step
 from pneumoscope.core.role import Draw, Role
 
 _DISEASES = (

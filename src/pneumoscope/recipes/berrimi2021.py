@@ -13,7 +13,8 @@ better than the baselines contradicts Table III, where New-DenseNet has 85 and I
 from __future__ import annotations
 
 from pneumoscope.core.dataset import ClassSet
-from pneumoscope.core.recipe import Decision, Head, Optim, Paper, Protocol, Recipe, Reported, Stage, Step, Value
+from pneumoscope.core.paper import Paper, Reported
+from pneumoscope.core.recipe import Decision, Head, Optim, Protocol, Recipe, Stage, Step, Value
 from pneumoscope.core.role import Role
 
 # problem -> suffix of the variant, and what differs from the recipe as written

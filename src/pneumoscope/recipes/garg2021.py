@@ -10,8 +10,12 @@ reported on.
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Literal
+
 from pneumoscope.core.dataset import ClassSet
-from pneumoscope.core.recipe import Decision, Head, Optim, Paper, Protocol, Recipe, Reported, Stage, Step
+from pneumoscope.core.paper import Paper, Reported
+from pneumoscope.core.recipe import Decision, Head, Optim, Protocol, Recipe, Stage, Step
 from pneumoscope.core.role import Role
 
 _CLASSES = ClassSet(names=("normal", "pneumonia", "covid"), positive="covid", normal="normal")
@@ -23,7 +27,7 @@ _AUGMENT = (
 )
 
 
-def _slice(name: str, *, role: str, init: str, trainable: str, lr: float, epochs: int, learns: str) -> Stage:
+def _slice(name: str, *, role: str, init: str, trainable: str, lr: float, epochs: int) -> Stage:
     return Stage(
         name=name,
         role=role,
@@ -39,11 +43,12 @@ def _slice(name: str, *, role: str, init: str, trainable: str, lr: float, epochs
         batch=64,
         augment=_AUGMENT,
         monitor="val_accuracy",
-        learns="called_infected" if learns == "called_infected" else "labelled",
     )
 
 
-def _patient(name: str, *, net: str, features: str, hidden: int, epochs: int = 25) -> Stage:
+def _patient(
+    name: str, *, net: str, hidden: int, features: Literal["plain", "weighted"] = "plain", epochs: int = 25
+) -> Stage:
     return Stage(
         name=name,
         level="ensemble" if net == "ensemble" else "patient",
@@ -57,34 +62,29 @@ def _patient(name: str, *, net: str, features: str, hidden: int, epochs: int = 2
         epochs=epochs,
         batch=64,
         monitor="val_accuracy",
-        features="weighted" if features == "weighted" else "plain",
+        features=features,
         l1=1e-5,
         l2=1e-4,
     )
 
 
 _SLICES = (
-    _slice("pretrain", role="pretrain", init="imagenet", trainable="all", lr=1e-3, epochs=10, learns="labelled"),
-    _slice("last-layers", role="main", init="stage:pretrain", trainable="head", lr=1e-4, epochs=10, learns="labelled"),
-    _slice("unfreeze", role="main", init="stage:last-layers", trainable="all_but_norm", lr=1e-5, epochs=10, learns=""),
-    _slice(
-        "unlabelled",
-        role="main",
-        init="stage:unfreeze",
-        trainable="all_but_norm",
-        lr=1e-5,
-        epochs=25,
+    _slice("pretrain", role="pretrain", init="imagenet", trainable="all", lr=1e-3, epochs=10),
+    _slice("last-layers", role="main", init="stage:pretrain", trainable="head", lr=1e-4, epochs=10),
+    _slice("unfreeze", role="main", init="stage:last-layers", trainable="all_but_norm", lr=1e-5, epochs=10),
+    dataclasses.replace(
+        _slice("unlabelled", role="main", init="stage:unfreeze", trainable="all_but_norm", lr=1e-5, epochs=25),
         learns="called_infected",
     ),
 )
 _PATIENTS = (
-    _patient("maxpool", net="maxpool", features="plain", hidden=512),
+    _patient("maxpool", net="maxpool", hidden=512),
     _patient("maxpool-weighted", net="maxpool", features="weighted", hidden=512),
-    _patient("bilstm", net="bilstm", features="plain", hidden=1024),
+    _patient("bilstm", net="bilstm", hidden=1024),
     _patient("bilstm-weighted", net="bilstm", features="weighted", hidden=1024),
 )
 _SLICE_STAGES = tuple(stage.name for stage in _SLICES)
-_ENSEMBLE = _patient("ensemble", net="ensemble", features="plain", hidden=10, epochs=200)
+_ENSEMBLE = _patient("ensemble", net="ensemble", hidden=10, epochs=200)
 
 _OF_SLICES = {
     "level": "section III-C1: 'Slice-Level Classifier'",
@@ -145,7 +145,7 @@ RECIPE = Recipe(
         Step(name="brightness", args={"factor": 2.0}),
         Step(name="resize", args={"size": 224}),
     ),
-    roles=(Role(name="main"), Role(name="pretrain", classes=_CLASSES)),
+    roles=(Role(name="main"), Role(name="pretrain")),
     stages=(*_SLICES, *_PATIENTS, _ENSEMBLE),
     protocols=(
         Protocol(name="honest", unit="group", folds=5, test_share=0.2, val_share=0.15, seed=0),

@@ -17,7 +17,8 @@ from __future__ import annotations
 from itertools import product
 
 from pneumoscope.core.dataset import ClassSet
-from pneumoscope.core.recipe import Decision, Head, Optim, Paper, Protocol, Recipe, Scalar, Stage, Step
+from pneumoscope.core.paper import Paper
+from pneumoscope.core.recipe import Decision, Head, Optim, Protocol, Recipe, Scalar, Stage, Step
 
 # the networks compared, and the side in pixels that their ImageNet weights are of
 _COMPARED = {

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from pneumoscope.bundle import DataCard, Facts
 from pneumoscope.core.dataset import ClassSet
-from pneumoscope.core.recipe import Paper, Recipe
+from pneumoscope.core.paper import Paper
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Interval, Prediction
 
 DISCLAIMER = (

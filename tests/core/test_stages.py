@@ -1,0 +1,47 @@
+"""Stages chosen by name: what stays, what goes with them, and what cannot stand alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.resolve import resolve
+from pneumoscope.errors import RecipeError
+from pneumoscope.recipes import find
+
+SLICES = "pretrain,last-layers,unfreeze"
+
+
+def garg(**values: str) -> Recipe:
+    return resolve(find("garg2021")[0], overrides={name.replace("__", "."): text for name, text in values.items()})
+
+
+def test_stages_by_name_and_their_roles_stay() -> None:
+    recipe = garg(stages=f" {SLICES} ")
+    assert [stage.name for stage in recipe.stages] == SLICES.split(",")
+    assert [role.name for role in recipe.roles] == ["main", "pretrain"]
+    without = resolve(find("garg2021")[0], overrides={"stages": "unfreeze,bilstm", "stages.unfreeze.init": "random"})
+    assert [stage.name for stage in without.stages] == ["unfreeze", "bilstm"]
+    assert [role.name for role in without.roles] == ["main"]
+    assert without.digest != recipe.digest != garg().digest
+
+
+def test_the_network_of_the_first_is_that_of_all_that_go_on_with_it() -> None:
+    recipe = resolve(find("garg2021")[0], overrides={"stages": SLICES, "stages.pretrain.net": "mobilenetv2"})
+    assert {stage.net for stage in recipe.stages} == {"mobilenetv2"}
+
+
+@pytest.mark.parametrize(
+    ("stages", "told"),
+    [
+        ("last-layers", "stages.last-layers.init: expected a stage before it"),
+        ("pretrain", "stages.pretrain.role: expected 'main'"),
+        ("maxpool", "stages.maxpool: expected a stage of level 'slice' before it, found none"),
+        (f"{SLICES},ensemble", "stages.ensemble: expected a stage of level 'patient' before it, found none"),
+        ("unfreze", "stages: expected names of stages of garg2021 .* found 'unfreze'"),
+        ("", "stages: expected names of stages"),
+    ],
+)
+def test_what_cannot_stand_alone_is_refused(stages: str, told: str) -> None:
+    with pytest.raises(RecipeError, match=told):
+        garg(stages=stages)
