@@ -18,7 +18,8 @@ from pneumoscope.core.resolve import resolve
 from pneumoscope.errors import DataError, IntegrityError
 from pneumoscope.evaluate.split import role_split
 from pneumoscope.recipes import find
-from pneumoscope.train import loop, run, stages
+from pneumoscope.train import bench as benches
+from pneumoscope.train import loop, stages
 from pneumoscope.train.checkpoint import load_tensors
 
 SMALL = {
@@ -118,16 +119,16 @@ def test_a_role_without_a_validation_part_is_judged_on_what_it_learned_from(
 
 def test_the_part_of_a_role_is_kept_and_no_other_data_taken_for_it(recipe: Recipe, tmp_path: Path) -> None:
     data = dataset(recipe.classes_of("source"), {"normal": 8, "disease": 9}, of="source")
-    kept = run.role_part(tmp_path, data, recipe, "source")
+    kept = benches.role_part(tmp_path, data, recipe, "source")
     assert kept == role_split(data, recipe.role("source"), recipe.protocol)
     path = tmp_path / "role_source" / "split.json"
     written = json.loads(path.read_text())
     written["part"]["val"] = written["part"]["val"][:2]
     path.write_text(json.dumps(written))
-    assert run.role_part(tmp_path, data, recipe, "source") == dataclasses.replace(kept, val=kept.val[:2])
+    assert benches.role_part(tmp_path, data, recipe, "source") == dataclasses.replace(kept, val=kept.val[:2])
     other = dataset(recipe.classes_of("source"), {"normal": 8, "disease": 8}, of="source")
     with pytest.raises(DataError, match="role source: expected the dataset this run was made with"):
-        run.role_part(tmp_path, other, recipe, "source")
+        benches.role_part(tmp_path, other, recipe, "source")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"dataset": "x", "part": {"train": 1}}'])
@@ -136,7 +137,7 @@ def test_a_part_that_is_none_is_an_integrity_error(text: str, recipe: Recipe, tm
     (tmp_path / "role_source" / "split.json").write_text(text)
     data = dataset(recipe.classes_of("source"), {"normal": 8, "disease": 9})
     with pytest.raises(IntegrityError, match=r"role_source/split\.json: expected a split"):
-        run.role_part(tmp_path, data, recipe, "source")
+        benches.role_part(tmp_path, data, recipe, "source")
 
 
 def test_positions_are_those_of_the_files() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,11 +17,11 @@ from pneumoscope.core.recipe import METHOD_FIELDS, Recipe, method_leaves
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.resolve import with_values
 from pneumoscope.core.serial import Mismatch, canonical, parse_json, to_json
+from pneumoscope.core.vary import split_values
 from pneumoscope.errors import RecipeError, UsageError
 
 SEARCHED = ("prep", "stages")  # what may be searched of a recipe; the rest is what is measured, and how
 _WORD = re.compile(r"[A-Za-z][\w:.-]*")
-_OPEN, _CLOSE = tuple("([{"), tuple(")]}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,24 +122,10 @@ def _check_field(recipe: Recipe, path: str) -> None:
 
 
 def _read(path: str, text: str, recipe: Recipe) -> Choice | Range:
-    words = list(_words(text))
-    if len(words) == 1 and ".." in text and text[0] not in ('"', *_OPEN):
+    words = split_values(text)
+    if len(words) == 1 and ".." in text and text[0] not in '"([{':
         return _read_range(path, text, recipe)
     return Choice(values=tuple(read_value(word) for word in words))
-
-
-def _words(text: str) -> Iterator[str]:
-    """What stands between commas that are in no bracket and no string."""
-    # a string of JSON as a whole, a run of what is neither comma nor bracket, or one of those
-    depth, word = 0, ""
-    for piece in re.findall(r'"(?:[^"\\]|\\.)*"|[^",()\[\]{}]+|.', text, flags=re.DOTALL):
-        depth += (piece in _OPEN) - (piece in _CLOSE)
-        if piece == "," and not depth:
-            yield word.strip()
-            word = ""
-        else:
-            word += piece
-    yield word.strip()
 
 
 def _read_range(path: str, text: str, recipe: Recipe) -> Range:

@@ -11,14 +11,13 @@ from pneumoscope.core.dataset import Dataset, Split
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation
-from pneumoscope.core.role import MAIN
 from pneumoscope.core.serial import Mismatch, from_json
 from pneumoscope.errors import IntegrityError
-from pneumoscope.train.bench import Bench
+from pneumoscope.train.bench import bench_of
 from pneumoscope.train.data import prepare
 from pneumoscope.train.environment import Clock
 from pneumoscope.train.folds import answer_folds
-from pneumoscope.train.run import Ran, role_part
+from pneumoscope.train.run import Ran
 
 T = TypeVar("T")
 
@@ -38,20 +37,11 @@ def reread(recipe: Recipe, datasets: Mapping[str, Dataset], out: Path, *, prepar
         IntegrityError: a file of the run that is damaged.
     """
     data = {role: prepare(dataset, recipe, prepared, progress) for role, dataset in datasets.items()}
-    dataset = data[MAIN].dataset
+    clock = Clock(out / "environment.json", {})
+    bench = bench_of(recipe, data, out, cache=prepared, weights_dir=None, progress=progress, clock=clock)
+    dataset = bench.units.dataset
     split = _read(out / "split.json", Split)
     split.part(dataset, 0, "test")  # refuses another dataset
-    clock = Clock(out / "environment.json", {})
-    bench = Bench(
-        recipe=recipe,
-        data=data,
-        parts={role: role_part(out, data[role].dataset, recipe, role) for role in data if role != MAIN},
-        out=out,
-        cache=prepared,
-        weights_dir=None,
-        progress=progress,
-        clock=clock,
-    )
     return Ran(
         evaluation=_read(out / "evaluation.json", Evaluation),
         galleries=(),

@@ -17,7 +17,7 @@ import numpy as np
 
 from pneumoscope import bundle as bundles
 from pneumoscope.bundle import Facts
-from pneumoscope.core.dataset import Dataset, Fold, Sample, Split
+from pneumoscope.core.dataset import Dataset, Sample, Split
 from pneumoscope.core.files import unfinished, write_json, write_text
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Decision, Recipe
@@ -26,10 +26,11 @@ from pneumoscope.core.role import MAIN
 from pneumoscope.core.serial import Mismatch, digest, from_json
 from pneumoscope.errors import DataError, IntegrityError, UsageError
 from pneumoscope.evaluate import metrics, thresholds
+from pneumoscope.evaluate.paired import Answers
 from pneumoscope.evaluate.parts import by_part
-from pneumoscope.evaluate.split import final_split, make_split, role_split, split_of
+from pneumoscope.evaluate.split import final_split, make_split, split_of
 from pneumoscope.train import levels
-from pneumoscope.train.bench import Bench
+from pneumoscope.train.bench import Bench, bench_of
 from pneumoscope.train.checkpoint import Progression, load_tensors
 from pneumoscope.train.data import Prepared, prepare
 from pneumoscope.train.environment import Clock, environment
@@ -37,11 +38,12 @@ from pneumoscope.train.export import write_bundle
 from pneumoscope.train.folds import OutOfFold, answer_folds, fit_fold, fitted_threshold
 from pneumoscope.train.pictures import galleries
 from pneumoscope.train.stages import pretrained
+from pneumoscope.train.units import UNKNOWN, truths
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ran:
-    """What came out of a run. galleries: pictures for the report. dataset: of main, without images left out.
+    """What came out of a run. galleries: pictures for the report. dataset: what was judged of main, see `units`.
 
     seconds: what was done -> wall seconds, of all calls of this run together.
     """
@@ -91,16 +93,7 @@ def run(
     clock = Clock(out / "environment.json", environment(kept_memory=kept_memory))
     with clock.of("reading"):
         data = {role: prepare(dataset, recipe, prepared, progress) for role, dataset in datasets.items()}
-    bench = Bench(
-        recipe=recipe,
-        data=data,
-        parts={role: role_part(out, data[role].dataset, recipe, role) for role in data if role != MAIN},
-        out=out,
-        cache=cache,
-        weights_dir=weights_dir,
-        progress=progress,
-        clock=clock,
-    )
+    bench = bench_of(recipe, data, out, cache=cache, weights_dir=weights_dir, progress=progress, clock=clock)
     split = _split(out, bench.units.dataset, recipe)
     answers = answer_folds(bench, split, out)
     evaluation = _evaluate(bench, split, answers, (*warnings, *_noticed(data)), at)
@@ -113,35 +106,13 @@ def run(
         evaluation=evaluation,
         galleries=galleries(bench, answers),
         answers=answers,
-        dataset=data[MAIN].dataset,
+        dataset=bench.units.dataset,
         seconds=clock.seconds,
     )
 
 
 def _noticed(data: Mapping[str, Prepared]) -> list[str]:
     return [note if role == MAIN else f"role {role}: {note}" for role, read in data.items() for note in read.notes]
-
-
-def role_part(out: Path, dataset: Dataset, recipe: Recipe, role: str) -> Fold:
-    """The files that a role other than main trains on and chooses weights on: as they were, or drawn now."""
-    path = out / f"role_{role}" / "split.json"
-    if path.exists():
-        try:
-            kept = json.loads(path.read_text(encoding="utf-8"))
-            made_for, part = str(kept["dataset"]), from_json(Fold, kept["part"])
-        except (Mismatch, json.JSONDecodeError, KeyError, TypeError) as error:
-            raise IntegrityError(
-                f"role_{role}/split.json: expected a split, found something else. Name another --out."
-            ) from error
-        if made_for != dataset.digest:
-            raise DataError(
-                f"role {role}: expected the dataset this run was made with ({made_for[:12]}), found "
-                f"{dataset.digest[:12]}. Use another --out, or the data as it was."
-            )
-        return part
-    part = role_split(dataset, recipe.role(role), recipe.protocol)
-    write_json(path, {"dataset": dataset.digest, "part": part})
-    return part
 
 
 def claim(out: Path, recipe: Recipe, weights: Mapping[str, str]) -> None:
@@ -190,6 +161,7 @@ def _evaluate(
     samples = [bench.units.dataset.samples[i] for i in answers.positions]
     labels, classes, seed = bench.labels, bench.units.dataset.classes, bench.recipe.protocol.seed
     truth, groups, p = labels[answers.positions], [s.group for s in samples], answers.probabilities
+    own = Answers(probabilities=p, decisions=answers.decisions)
     evaluation = metrics.evaluate(p, truth, answers.decisions, groups, classes, seed=seed)
     chosen = [(c.probabilities, labels[c.positions]) for c in answers.chosen]
     found, lacking = thresholds.fit(bench.recipe.decision, at, chosen, classes)
@@ -200,7 +172,9 @@ def _evaluate(
         folds=_by_fold(bench, answers),
         sizes=bench.main.sizes(),
         parts=by_part(samples, p, truth, answers.decisions, classes, seed=seed),
-        levels=levels.figures(bench, answers.levels),
+        judged=bench.recipe.judges,
+        n_slices=len(bench.units.rows(answers.positions.tolist())) if bench.recipe.members else 0,
+        levels=levels.figures(bench, answers.levels, answers.positions, own),
         studied=thresholds.study(found, p, truth, groups, classes, folds=answers.folds, seed=seed),
         histogram=thresholds.histogram(p, truth, classes),
         protocol=bench.recipe.protocol.name,
@@ -218,16 +192,19 @@ def _before(bench: Bench) -> tuple[Before, ...]:
     found = []
     for stage in bench.recipe.stages:
         if stage.role != MAIN:
-            dataset = bench.data[stage.role].dataset
+            data, part = bench.data[stage.role], bench.parts[stage.role]
             _, about = load_tensors(bench.folder(stage, bench.out) / f"{stage.name}.safetensors")
             how_far = from_json(Progression, about)
+            truth, clean = truths(data)
+            known = (truth != UNKNOWN) & clean & ~data.between
+            names = data.dataset.classes.names
             found.append(
                 Before(
                     role=stage.role,
                     stage=stage.name,
-                    counts=dataset.counts(),
-                    n_patients=len(dataset.groups),
-                    n_validation=len(bench.parts[stage.role].val),
+                    counts={name: int((truth[known] == k).sum()) for k, name in enumerate(names)},
+                    n_patients=len(data.dataset.groups),
+                    n_validation=int(known[data.positions(part.val or part.train)].sum()),
                     val_accuracy=how_far.history[how_far.best_epoch].val_accuracy,
                     best_epoch=how_far.best_epoch + 1,
                     epochs=len(how_far.history),

@@ -29,15 +29,16 @@ from pneumoscope.core.space import Choice, Space, shown, space_text
 from pneumoscope.errors import DataError, IntegrityError, MissingError, PneumoscopeError, UsageError
 from pneumoscope.evaluate import metrics
 from pneumoscope.evaluate.split import make_split, role_split
-from pneumoscope.train.bench import Bench
+from pneumoscope.train.bench import bench_of
 from pneumoscope.train.data import Prepared, prepare
 from pneumoscope.train.environment import Clock, environment
 from pneumoscope.train.folds import ANSWERS, OutOfFold, answer_folds
 from pneumoscope.train.importance import importance
-from pneumoscope.train.run import claim, role_part
+from pneumoscope.train.run import claim
 from pneumoscope.train.stages import pretrained
 from pneumoscope.train.studied import Ended, distribution, ended_of, settings_of, trial_of
 from pneumoscope.train.study import Say, alone, check_out, claim_out, lock, opened
+from pneumoscope.train.units import units_of
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -98,7 +99,7 @@ def search(
     # a search that cannot begin must not make the folder its own
     _check_networks(recipe, space, weights_dir)
     data = _prepared(recipe, datasets, out, progress)
-    main = data[MAIN].dataset
+    main = units_of(data[MAIN], recipe).dataset
     outer = make_split(main, recipe.protocol)
     inner = inner_split(main, outer, recipe.protocol)
     for role in data.keys() - {MAIN}:
@@ -290,11 +291,10 @@ def _measure(hunt: Hunt, trial: Open, recipe: Recipe, folder: Path) -> float:
 
     claim(folder, recipe, pretrained(recipe, hunt.weights_dir))
     data = _prepared(recipe, hunt.datasets, hunt.out, hunt.progress)
-    bench = Bench(
-        recipe=recipe,
-        data=data,
-        parts={role: role_part(folder, data[role].dataset, recipe, role) for role in data if role != MAIN},
-        out=folder,
+    bench = bench_of(
+        recipe,
+        data,
+        folder,
         cache=hunt.cache,
         weights_dir=hunt.weights_dir,
         progress=hunt.progress,
