@@ -16,6 +16,7 @@ from pneumoscope.prep import pipeline
 from pneumoscope.train.bench import Bench
 from pneumoscope.train.data import Prepared
 from pneumoscope.train.environment import Clock
+from pneumoscope.train.units import UNKNOWN
 
 
 def dataset(classes: ClassSet, counts: Mapping[str, int], *, of: str = MAIN) -> Dataset:
@@ -39,6 +40,10 @@ def noise_bench(recipe: Recipe, out: Path, *, each: int = 6) -> Bench:
             dataset=made,
             images=(0.5 * noise + 0.5 * bright).astype(np.float32),
             pixels=np.full(len(made), height * width),
+            infection=np.full(len(made), UNKNOWN),
+            given=made,
+            origin=np.arange(len(made)),
+            between=np.zeros(len(made), dtype=bool),
             notes=(),
         )
         if role.name != MAIN:

@@ -25,7 +25,7 @@ from pneumoscope.core.result import Evaluation
 from pneumoscope.core.search import Search
 from pneumoscope.core.serial import from_json
 from pneumoscope.core.space import shown
-from pneumoscope.report import words
+from pneumoscope.report import levels, words
 from pneumoscope.report.comparison import cautions_on, metric_title, ranking_words, title_on
 from pneumoscope.report.search import difference_words, set_words, start_title
 
@@ -52,7 +52,8 @@ def _section(folder: Path, entry: dict[str, Any]) -> str:
     lines = [
         f"## `{recipe.title}` on {entry['data']}",
         "",
-        f"| protocol | images / patients tested (by class) | {' | '.join(titles)} | patients on both sides | time |",
+        f"| protocol | {words.NOUNS[found[0].judged]} / patients tested (by class) | {' | '.join(titles)} | patients "
+        "on both sides | time |",
         f"| --- | --- | {'--- | ' * len(SHOWN)}--- | --- |",
         *[_row(e, f) for e, f in zip(found, folders, strict=True)],
     ]
@@ -60,6 +61,8 @@ def _section(folder: Path, entry: dict[str, Any]) -> str:
         lines += ["", *_folds(evaluation)] if len(evaluation.folds) > 1 else []
     sensitivity = [f"{e.protocol}: {_by_class(e, 'sensitivity')}" for e in found]
     lines += ["", f"Sensitivity, {'; '.join(sensitivity)}."]
+    for evaluation in found:
+        lines += ["", *_levels(evaluation)] if evaluation.levels else []
     lines += [line for sentence in words.before(found[0]) for line in ("", sentence)]
     theirs = [f"{name} {value:.4g} ({r.where})" for r in found[0].reported for name, value in r.metrics.items()]
     lines += ["", f"The paper prints, for its own data: {', '.join(theirs) or 'nothing'}."]
@@ -204,6 +207,18 @@ def _folds(evaluation: Evaluation) -> list[str]:
     names = evaluation.folds[0]
     listed = ", ".join(f"{name.replace('_', ' ').replace('.', ' of ')} {spread(name)}" for name in names)
     return [f"{len(evaluation.folds)} folds ({evaluation.protocol}), mean +- standard deviation: {listed}."]
+
+
+def _levels(evaluation: Evaluation) -> list[str]:
+    """What each level of a method of studies answers by itself, and what that says."""
+    columns = " | ".join(f"sensitivity of {name}" for name in evaluation.classes)
+    return [
+        f"| level ({evaluation.protocol}) | of | accuracy | {columns} | accuracy less the answer's |",
+        f"| --- | {'--- | ' * (len(evaluation.classes) + 3)}".rstrip(),
+        *[f"| {' | '.join(row)} |" for row in levels.rows(evaluation)],
+        "",
+        " ".join(levels.said(evaluation)),
+    ]
 
 
 def _by_class(evaluation: Evaluation, metric: str) -> str:

@@ -150,6 +150,7 @@ def explain(
         UsageError: an unknown layer or class, or an `out` in use.
         MissingError: another layer than the graph's, or features, without torch.
     """
+    from pneumoscope.io import load
     from pneumoscope.runtime.screen import Screener
 
     if features:
@@ -158,7 +159,7 @@ def explain(
     names = screener.recipe.classes.names
     if target is not None and target not in names:
         raise UsageError(f"--target: expected one of {', '.join(names)}, found '{target}'.")
-    load_study(path, series_uid=series_uid)  # several studies, or none, is an error here
+    load.only(load.discover(Path(path), series_uid=series_uid), Path(path))  # several studies are an error here
     (result,) = screener.screen([Path(path)], series_uid=series_uid, target=target)
     if not result.prediction.accepted:
         raise InputError("; ".join(result.prediction.reasons))

@@ -99,7 +99,7 @@ def test_predict_writes_a_report_and_says_where(command, made_run: Path, xray_pn
         (("train", "szalay2021", "--data", "x", "--out", "y", "--map=a=b", "--map=a=c"), 2, "found 'a' twice"),
         (("train", "szalay2021", "--data", "x", "--out", "y", "--set", "epochs=1"), 2, "expected a field of"),
         (("train", "szalay2021", "--data", "nowhere", "--out", "y"), 3, "nowhere: expected a folder with labels.csv"),
-        (("recipes", "show", "x"), 2, "Known: basu2020, berrimi2021, szalay2021"),
+        (("recipes", "show", "x"), 2, "Known: basu2020, berrimi2021, garg2021, szalay2021"),
         (("weights", "add", "vgg16", "nowhere.safetensors"), 3, "nowhere.safetensors"),
     ],
 )

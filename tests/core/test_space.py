@@ -126,9 +126,10 @@ def test_a_value_as_text_is_that_value_again(values):
 
 @given(st.lists(VALUES, min_size=2, max_size=4))
 def test_a_choice_as_text_is_that_choice_again(values):
-    from pneumoscope.core.space import _words, read_value
+    from pneumoscope.core.space import read_value
+    from pneumoscope.core.vary import split_values
 
-    assert [read_value(word) for word in _words(space_text(Choice(values=tuple(values))))] == values
+    assert [read_value(word) for word in split_values(space_text(Choice(values=tuple(values))))] == values
 
 
 def test_a_long_number_is_shown_short():

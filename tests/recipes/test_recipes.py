@@ -15,6 +15,7 @@ from pneumoscope.core.serial import to_json
 from pneumoscope.errors import RecipeError, UsageError
 from pneumoscope.nets.architectures import architecture
 from pneumoscope.nets.cnn import OWN
+from pneumoscope.nets.patient import PATIENT
 from pneumoscope.prep import pipeline
 from pneumoscope.recipes import find, recipes
 from pneumoscope.train.augment import AUGMENT
@@ -77,7 +78,9 @@ def test_every_name_resolves_and_its_arguments_bind(name: str, variant: str | No
         inspect.signature(pipeline.STEPS.resolve(step.name)).bind(None, **step.args)
     bundles._check_prep(recipe)  # else training would end in a bundle that cannot be read
     for stage in recipe.stages:
-        if stage.net not in OWN:
+        if stage.level in ("patient", "ensemble"):
+            PATIENT.resolve(stage.net)
+        elif stage.net not in OWN:
             architecture(stage.net)
         for step in stage.augment:
             inspect.signature(AUGMENT.resolve(step.name)).bind(**step.args)
@@ -140,7 +143,7 @@ def test_every_network_that_stands_in_for_another_is_named_with_the_reason(name:
     recipe = recipes().resolve(name)
     for variant in (None, *recipe.variants):
         resolved = resolve(recipe, variant=variant)
-        for stage in resolved.stages:
+        for stage in (s for s in resolved.stages if s.level in ("image", "slice")):
             reason = "" if stage.net in OWN else architecture(stage.net).substitute or ""
             assert reason in (source_of(resolved, f"stages.{stage.name}.net") or "")
 

@@ -78,6 +78,7 @@ def test_every_part_is_shown() -> None:
         assert text in found.text
     assert "covid 80.0 %" in found.text
     assert "the class decided for" in found.text
+    assert "1 of 20 is more like covid than any other class" in found.text
     assert "features" in found.text  # how to read the maps
 
 
@@ -113,6 +114,10 @@ def test_a_block_without_lung_is_shown_whole() -> None:
 def test_a_normal_study_is_shown_with_what_speaks_against_it() -> None:
     found = page(study(decision="normal", focus="covid"))
     assert "Decided for normal. These slices speak most against it: they are the most like covid." in found.text
+
+
+def test_a_class_that_was_asked_about_is_said() -> None:
+    assert "These slices are the most like covid, the class asked about." in page(study(decision="pneumonia")).text
 
 
 def test_a_slice_without_a_map_is_said() -> None:

@@ -129,7 +129,7 @@ def test_a_second_call_reads_nothing_again(folder: Path, good: list[Sample], mon
     samples = [*good, small(folder, "4.png", "covid")]
     first = prepared(folder, samples)
     files = sorted((folder.parent / "prepared").iterdir())
-    assert [path.suffix for path in files] == [".json", ".npy"]
+    assert [path.suffix for path in files] == [".f32", ".json"]
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("read again")

@@ -15,9 +15,11 @@ from typing import Annotated, Any, Literal, TextIO
 import typer
 
 from pneumoscope import __version__
+from pneumoscope.app.answers import print_predictions
 from pneumoscope.app.compare import compare
 from pneumoscope.app.console import pairs, print_json, progress, say, table
 from pneumoscope.app.data import data_app
+from pneumoscope.app.measured import print_evaluation
 from pneumoscope.app.tune import EXAMPLE, tune
 from pneumoscope.errors import PneumoscopeError
 
@@ -45,6 +47,10 @@ app.command(epilog="Example: pneumoscope compare szalay2021:all --data DIR --map
 app.command(epilog=EXAMPLE)(tune)
 
 AT = "A threshold to report on, too: 0.4; in training also youden, sensitivity=0.9 or cost=10."
+LAYER = (
+    "Another layer than the last, as net.layer2 or net.layer3 of a ResNet (stages 3 and 4 of Garg 2021); a wrong name "
+    "lists the right ones. Needs the extra [train]."
+)
 Out = Annotated[Path, typer.Option("--out", help="New folder for what is written.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Data = Annotated[list[str], typer.Option("--data", help="Folder with labels.csv; may be given several times.")]
@@ -122,21 +128,21 @@ def demo(
             predictions = demos.with_training(out, progress=report, say=say)
         else:
             predictions = demos.screening(out, progress=report)
-    _print_predictions(predictions)
+    print_predictions(predictions)
     print(f"report: {(out / 'screening' / 'report.html').resolve()}")
 
 
 @app.command(epilog="Example: pneumoscope predict phantom chest.png --out result --explain")
 def predict(
     bundle: BundleName,
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, DICOM, folders or zips.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, DICOM, NIfTI, folders or zips.")],
     out: Annotated[Path | None, typer.Option("--out", help="New folder for report.html and predictions.json.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Also write each overlay and map as PNG.")] = False,
     series: Series = None,
     precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="As the bundle was validated in.")] = "fp32",
     as_json: AsJson = False,
 ) -> None:
-    """Screen images: how much each looks like each class, and where the model looked."""
+    """Screen images and CT studies: how much each looks like each class, and where the model looked."""
     from pneumoscope import api
 
     with progress() as report:
@@ -153,7 +159,7 @@ def predict(
     if as_json:
         print_json(predictions)
     else:
-        _print_predictions(predictions)
+        print_predictions(predictions)
         if out is not None:
             print(f"report: {(out / 'report.html').resolve()}")
     if not any(p.accepted for p in predictions):
@@ -163,20 +169,20 @@ def predict(
 @app.command(epilog="Example: pneumoscope explain phantom chest.png --out where --target covid")
 def explain(
     bundle: BundleName,
-    path: Annotated[str, typer.Argument(metavar="PATH")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="An image, or a CT study: a folder, a zip or NIfTI.")],
     out: Out,
-    layer: Annotated[str | None, typer.Option(help="Another layer than the last; needs the extra [train].")] = None,
+    layer: Annotated[str | None, typer.Option(help=LAYER)] = None,
     target: Annotated[str | None, typer.Option(metavar="CLASS", help="The class asked about.")] = None,
     features: Annotated[
         bool, typer.Option("--features", help="Also feature maps, of --layer or three; needs the extra [train].")
     ] = False,
     series: Series = None,
 ) -> None:
-    """Show where the network looked in one image."""
+    """Show where the network looked in one image, or in the slices that matter of one CT study."""
     from pneumoscope import api
 
     prediction = api.explain(bundle, path, out=out, layer=layer, target=target, features=features, series_uid=series)
-    _print_predictions([prediction])
+    print_predictions([prediction])
     print(f"report: {(out / 'report.html').resolve()}")
 
 
@@ -212,7 +218,7 @@ def train(
             say=say,
         )
     for evaluation in evaluations:
-        _print_evaluation(evaluation)
+        print_evaluation(evaluation)
     print(f"report: {(out / 'report.html').resolve()}")
 
 
@@ -228,7 +234,7 @@ def evaluate(
         evaluation = api.evaluate(
             bundle, data, out=out, mapping=known, ungrouped=ungrouped, at=at or (), progress=report, say=say
         )
-    _print_evaluation(evaluation)
+    print_evaluation(evaluation)
     print(f"report: {(out / 'report.html').resolve()}")
 
 
@@ -280,6 +286,7 @@ def recipes_show(name: Annotated[str, typer.Argument(metavar="RECIPE[:VARIANT]")
 def bundle_show(bundle: BundleName, as_json: AsJson = False) -> None:
     """What a bundle is and how it was measured."""
     from pneumoscope import bundle as bundles
+    from pneumoscope.report import words
 
     facts = bundles.load(bundle).facts
     if as_json:
@@ -291,13 +298,13 @@ def bundle_show(bundle: BundleName, as_json: AsJson = False) -> None:
         ["classes", ", ".join(facts.recipe.classes.names)],
         ["threshold", "most probable class" if facts.threshold is None else f"{facts.threshold:.3f}"],
         ["validated in", ", ".join(name for name, p in facts.precisions.items() if p.validated)],
-        ["trained on", f"{facts.data.n_images} images of {facts.data.n_patients} patients"],
+        ["trained on", words.trained_on(facts).removesuffix(".")],
         ["licence", facts.licence],
         *[["limit", limit] for limit in facts.limits],
     ]
     table(facts.name, ("fact", "value"), rows)
     if facts.evaluation is not None:
-        _print_evaluation(facts.evaluation)
+        print_evaluation(facts.evaluation)
 
 
 @bundle_app.command("verify", epilog="Example: pneumoscope bundle verify run/bundle")
@@ -354,35 +361,6 @@ def doctor(as_json: AsJson = False) -> None:
         table("", ("what", "found", "fine"), [[f.what, f.found, "yes" if f.fine else "NO"] for f in findings])
     if not all(f.fine for f in findings):
         sys.exit(4)
-
-
-def _print_predictions(predictions: Any) -> None:
-    rows = [
-        [p.path, p.decision or "refused", "  ".join(f"{k} {v:.3f}" for k, v in p.probabilities.items()) or p.reasons[0]]
-        for p in predictions
-    ]
-    table("", ("image", "decision", "probabilities, or why it was refused"), rows)
-
-
-def _print_evaluation(evaluation: Any) -> None:
-    def cell(interval: Any) -> list[str]:
-        return [f"{interval.value:.3f}", f"{interval.low:.3f} to {interval.high:.3f}"]
-
-    rows = []
-    for name, value in evaluation.metrics.items():
-        if hasattr(value, "items"):
-            rows += [[f"{name} of {of}", *cell(interval)] for of, interval in value.items()]
-        else:
-            rows.append([name, *cell(value)])
-    how = f"{evaluation.protocol} protocol, " if evaluation.protocol else ""
-    title = f"{how}{evaluation.n_images} images of {evaluation.n_patients} patients"
-    table(title, ("metric", "value", "95 % interval over patients"), rows)
-    for warning in evaluation.warnings:
-        say(f"note: {warning}")
-    if evaluation.shared_patients:
-        say(
-            f"warning: {evaluation.shared_patients} patients stand on both sides of the split; the figures are too good"
-        )
 
 
 def _value(value: Any) -> str:

@@ -40,11 +40,11 @@ class Head:
     """What follows the backbone's last feature map: a convolution, pooling, hidden layers, and the outputs.
 
     scales: how many of the backbone's stages are pooled (on average) and joined, the last one first among them.
-    dropout_first: dropout before the first layer, too.
+    dropout_first: dropout before the first layer, and nowhere else.
     convolution: filters of a 3x3 convolution with the activation, before the pooling; 0 for none.
     pooling: "max_flatten" takes the maximum of each 2x2, then flattens.
-    hidden: units of each hidden layer. After each: the activation, dropout at the rate `dropout` in [0, 1), and
-    BatchNorm where `batch_norm` says so.
+    hidden: units of each hidden layer. After each: the activation, dropout at the rate `dropout` in [0, 1) unless it
+    stands first, and BatchNorm where `batch_norm` says so.
     """
 
     pooling: Literal["flatten", "average", "max_flatten"]
@@ -311,6 +311,12 @@ class Recipe:
         return any(stage.level in ("slice", "patient", "ensemble") for stage in self.stages)
 
     @property
+    def judges(self) -> Literal["image", "slice", "study"]:
+        """What an answer of the last stage is of."""
+        level = self.stages[-1].level
+        return level if level == "image" or level == "slice" else "study"
+
+    @property
     def members(self) -> tuple[Stage, ...]:
         """The stages whose networks judge a study each; none where images or slices are judged."""
         return tuple(stage for stage in self.stages if stage.level == "patient")
@@ -353,7 +359,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         for f in dataclasses.fields(value):
             by_name = path and f.name == "name" and not isinstance(value, Optim)
-            if not (by_name or (isinstance(value, Stage) and f.name == "variants")):
+            if not (by_name or (isinstance(value, Stage) and f.name in _not_of(value))):
                 yield from leaves(getattr(value, f.name), f"{path}.{f.name}" if path else f.name)
     elif isinstance(value, Mapping) and value:
         for key, item in value.items():
@@ -370,9 +376,19 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
+def _not_of(stage: Stage) -> tuple[str, ...]:
+    """Fields that mean nothing for a stage of this level, or say where it stands."""
+    return (
+        "variants",
+        *(() if stage.level == "slice" else ("learns",)),
+        *(() if stage.level == "patient" else ("features",)),
+    )
+
+
 def method_leaves(recipe: Recipe) -> list[tuple[str, Any]]:
-    """The leaves that describe the method, each of which must have a source."""
-    return [leaf for name in METHOD_FIELDS for leaf in leaves(getattr(recipe, name), name)]
+    """The leaves that describe the method, each of which must have a source; of series only where it takes them."""
+    names = [name for name in METHOD_FIELDS if recipe.of_studies or name != "slices_between"]
+    return [leaf for name in names for leaf in leaves(getattr(recipe, name), name)]
 
 
 def source_of(recipe: Recipe, path: str) -> str | None:

@@ -105,7 +105,8 @@ class Sizes:
 class Before:
     """What a stage of another data role learned from, and how well, on that role's validation part.
 
-    counts: class -> images. best_epoch: from 1, the one whose weights went on.
+    counts: class -> images or slices that show it. n_validation: of them, those that chose the weights. best_epoch:
+    from 1, the one whose weights went on.
     """
 
     role: str
@@ -132,6 +133,16 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Level(Part):
+    """Figures of one level of a method of studies; of its slices, or of its studies.
+
+    difference: its accuracy less the method's, on the same studies; None where it judges slices.
+    """
+
+    difference: Interval | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Threshold:
     """What a threshold on the positive class's probability would decide.
 
@@ -149,6 +160,7 @@ class Threshold:
 class Evaluation:
     """How good a method was on data it had not seen; its JSON is `evaluation.json`.
 
+    judged: what each answer is of, and n_images counts. n_slices: of the studies judged, 0 where none are.
     metrics: name -> Interval, or class -> Interval for the metrics of one class.
     confusion: `[true class][decided class]` counts, in the order of `classes`.
     thresholds: the threshold used in each fold (one for a bundle), empty for argmax.
@@ -156,7 +168,8 @@ class Evaluation:
     sizes: class -> sizes of its images as they were read.
     parts: what the images are told apart by ("modality", "data set") -> its value -> figures of those images; empty
         where there is one value.
-    levels: what each level of a method of patients answers by itself, in the order of the paper; empty for others.
+    levels: what each level of a method of studies answers by itself, in the order of the paper, the last of which is
+        the method's answer; empty for others.
     studied: what other thresholds would decide; empty where no class is positive.
     histogram: class -> how many of its images had a probability of the positive class in each of `HISTOGRAM` equal
         parts of 0..1.
@@ -172,12 +185,14 @@ class Evaluation:
     reliability: Curve
     n_images: int
     n_patients: int
+    judged: Literal["image", "slice", "study"] = "image"
+    n_slices: int = 0
     thresholds: tuple[float, ...] = ()
     before: tuple[Before, ...] = ()
     folds: tuple[Mapping[str, Undefinable], ...] = ()
     sizes: Mapping[str, Sizes] = field(default_factory=dict)
     parts: Mapping[str, Mapping[str, Part]] = field(default_factory=dict)
-    levels: Mapping[str, Part] = field(default_factory=dict)
+    levels: Mapping[str, Level] = field(default_factory=dict)
     studied: tuple[Threshold, ...] = ()
     histogram: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     protocol: str | None = None
@@ -203,17 +218,28 @@ class Picture:
     right: bool | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A study in a plane. part: of the split, "validation" or "test"."""
+
+    x: float
+    y: float
+    label: str
+    part: Literal["validation", "test"]
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Gallery:
-    """Pictures that a report shows together, in rows of four where they are `large`: small parts must be seen.
+    """Pictures that a report shows together, over the whole width where they are `large`.
 
-    note: what they are, in a few sentences.
+    note: what they are, in a few sentences. points: a plane of studies, drawn before the pictures.
     """
 
     title: str
     note: str
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Picture, ...] = ()
     large: bool = False
+    points: tuple[Point, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -300,11 +300,13 @@ def interval(value: float, drawn: np.ndarray) -> Interval:
 
 
 def _warnings(labels: np.ndarray, patient: np.ndarray, classes: ClassSet) -> tuple[str, ...]:
-    found = []
-    for k, name in enumerate(classes.names):
-        n = len(np.unique(patient[labels == k]))
-        if n == 0:
-            found.append(f"No image of class '{name}': its figures are undefined, and no mean includes it.")
-        elif n < FEW_PATIENTS:
-            found.append(f"Only {n} patient(s) of class '{name}': intervals over so few are too narrow.")
+    patients = {name: len(np.unique(patient[labels == k])) for k, name in enumerate(classes.names)}
+    found = [
+        f"There is none of class '{name}': its figures are undefined, and no mean includes it."
+        for name, n in patients.items()
+        if n == 0
+    ]
+    few = [f"{n} of class '{name}'" for name, n in patients.items() if 0 < n < FEW_PATIENTS]
+    if few:
+        found.append(f"Few patients ({', '.join(few)}): intervals over so few are too narrow.")
     return tuple(found)

@@ -83,6 +83,10 @@ def _check_known(net: Net, layer: str) -> None:
     if layer not in known or not layer:
         names = [name for name, module in known.items() if name and not list(module.children())]
         listed: tuple[str, ...] = getattr(net.backbone, "layers", tuple)()
+        if not listed:
+            raise UsageError(f"--layer: expected a layer of the network, found '{layer}'. {did_you_mean(layer, names)}")
+        hint = did_you_mean(layer, [*listed, *names])
         raise UsageError(
-            f"--layer: expected a layer of the network, found '{layer}'. {did_you_mean(layer, [*listed, *names])}"
+            f"--layer: expected the end of a stage ({', '.join(listed)}, the last one first) or a layer inside the "
+            f"network, found '{layer}'. {hint if hint.startswith('Did') else 'Take one of these.'}"
         )

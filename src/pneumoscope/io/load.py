@@ -131,12 +131,21 @@ def load_study(path: Path, *, series_uid: str | None = None) -> Study:
     Raises:
         InputError: none, or several, which are then named.
     """
-    found = discover(path, series_uid=series_uid).found
+    return read(only(discover(path, series_uid=series_uid), path))
+
+
+def only(discovery: Discovery, path: Path) -> Found:
+    """The one study that was found at `path`.
+
+    Raises:
+        InputError: there are several, which are then named.
+    """
+    found = discovery.found
     if len(found) > 1:
         raise InputError(
             f"{path}: expected one study, found {len(found)}: {some([f.path for f in found])}. Give one of them."
         )
-    return read(found[0])
+    return found[0]
 
 
 def _kind(path: Path) -> str:

@@ -63,7 +63,8 @@ class MlpHead(nn.Module):
         features = fixed if self.convolution is None else self._pool(self.last_maps(fixed))
         features = self.dropout(features) if self.dropout_first else features
         for linear, norm in self._hidden():
-            features = self.dropout(nn.functional.leaky_relu(linear(features), self.slope))
+            features = nn.functional.leaky_relu(linear(features), self.slope)
+            features = features if self.dropout_first else self.dropout(features)
             features = features if norm is None else norm(features)
         return features
 

@@ -41,8 +41,8 @@ def body(image: Image2D, *, kernel: int = 5) -> Image2D:
         raise RecipeError("prep.body: expected an image in 0..1, found HU. Put the step range or window before it.")
     lit = _lit(image.pixels, kernel)
     mask = _largest(lit if _edge(lit).mean() < CROPPED else _closed(lit))
-    step = AppliedStep(name="body", args={"kernel": kernel, "kept": round(float(mask.mean()), 4)})
-    return image.after(image.pixels * mask, step)
+    step = AppliedStep(name="body", args={"kernel": kernel, "kept": round(cv2.countNonZero(mask) / mask.size, 4)})
+    return image.after(np.asarray(cv2.copyTo(image.pixels, mask)), step)
 
 
 def _lit(pixels: np.ndarray, kernel: int) -> np.ndarray:

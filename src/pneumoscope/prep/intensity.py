@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 
 from pneumoscope.core.image import AppliedStep, Image2D
 from pneumoscope.errors import RecipeError
+
+GREYS = np.arange(256, dtype=np.float32) / np.float32(255)  # brightness of each 8-bit level
 
 
 def window(image: Image2D, *, center_hu: float, width_hu: float) -> Image2D:
@@ -37,9 +40,10 @@ def full_range(image: Image2D) -> Image2D:
         return image
     low, high = float(image.pixels.min()), float(image.pixels.max())
     scale = 255 / (high - low) if high > low else 0.0  # a slice of one value is black
-    levels = ((image.pixels - np.float32(low)) * np.float32(scale)).astype(np.uint8)
+    levels = image.pixels - np.float32(low)
+    levels *= np.float32(scale)
     step = AppliedStep(name="range", args={"low_hu": low, "high_hu": high})
-    return image.after(levels / np.float32(255), step, unit="unit")
+    return image.after(np.asarray(cv2.LUT(levels.astype(np.uint8), GREYS)), step, unit="unit")
 
 
 def brightness(image: Image2D, *, factor: float) -> Image2D:
@@ -56,5 +60,7 @@ def brightness(image: Image2D, *, factor: float) -> Image2D:
         raise RecipeError("prep.brightness: expected an image in 0..1, found HU. Put the step range before it.")
     if not any(step.name == "range" for step in image.steps):
         return image
-    pixels = np.minimum(image.pixels * np.float32(factor), np.float32(1))
-    return image.after(pixels, AppliedStep(name="brightness", args={"factor": factor}))
+    pixels = image.pixels * np.float32(factor)
+    return image.after(
+        np.minimum(pixels, np.float32(1), out=pixels), AppliedStep(name="brightness", args={"factor": factor})
+    )

@@ -167,6 +167,8 @@ RECIPE = Recipe(
                 "augment": "section IV: 'random rotation, scaling, and mirroring'; how far is unstated, 10 degrees and "
                 f"10 % assumed; in the transfer {_TWICE}",
                 "monitor": "section IV: 'the weights which achieved the best validation accuracy were retained'",
+                "l1": "none named",
+                "l2": "none named",
                 "seed": "assumed",
             }.items()
         },

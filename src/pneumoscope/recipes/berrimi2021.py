@@ -153,6 +153,8 @@ RECIPE = Recipe(
                 "optim": "section III-G: 'Adam optimizer and learning rate at 0.0001'; constant, assumed",
                 "batch": "assumed: unstated",
                 "monitor": "assumed: unstated",
+                "l1": "none named",
+                "l2": "none named",
                 "seed": "assumed",
                 "role": "section III-A: one set for each problem",
             }.items()

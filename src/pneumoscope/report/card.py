@@ -12,7 +12,7 @@ from pneumoscope.bundle import Facts
 from pneumoscope.core.recipe import Recipe, Stage
 from pneumoscope.core.result import Evaluation, Interval
 from pneumoscope.core.role import MAIN
-from pneumoscope.report import words
+from pneumoscope.report import levels, words
 
 
 def model_card(facts: Facts) -> str:
@@ -60,7 +60,7 @@ def _out_of_scope(recipe: Recipe) -> str:
 def _training_data(facts: Facts) -> str:
     data = facts.data
     found = [
-        words.trained_on(data),
+        words.trained_on(facts),
         f"Classes: {_plain(words.counts(data.counts))}.",
         f"Modalities, by what the files or the data state: {_plain(words.counts(data.modalities))}.",
         f"Sources: {_plain(', '.join(data.sources)) or 'not named'}.",
@@ -77,7 +77,7 @@ def _training_data(facts: Facts) -> str:
 def _evaluation(evaluation: Evaluation | None, recipe: Recipe) -> str:
     if evaluation is None:
         return "It was never evaluated: how far its answers can be trusted is unknown."
-    size = f"{words.plural(evaluation.n_images, 'image')}, {words.plural(evaluation.n_patients, 'patient')}."
+    size = f"{words.judged(evaluation)}, {words.plural(evaluation.n_patients, 'patient')}."
     rows = ["| metric | class | value | 95 % interval over patients |", "| --- | --- | ---: | ---: |"]
     for name, found in evaluation.metrics.items():
         by_class: Mapping[str, Interval] = {"": found} if isinstance(found, Interval) else found
@@ -88,8 +88,28 @@ def _evaluation(evaluation: Evaluation | None, recipe: Recipe) -> str:
         f"{words.protocol_title(evaluation.protocol)}. {words.parting(evaluation, recipe)} {size}",
         _list([f"**{_plain(text)}**" for text in (*words.grave(evaluation), *evaluation.warnings)]),
         "\n".join(rows),
+        _levels(evaluation),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _levels(evaluation: Evaluation) -> str:
+    """What each level of a method of studies answers by itself, and how that compares with its answer."""
+    if not evaluation.levels:
+        return ""
+    classes = evaluation.classes
+    heads = [
+        "level",
+        "of",
+        "accuracy",
+        *(f"sensitivity, {_plain(name)}" for name in classes),
+        "accuracy less its answer",
+    ]
+    lines = [heads, ["---", "---", *["---:"] * (len(classes) + 2)], *levels.rows(evaluation)]
+    table = "\n".join(
+        f"| {' | '.join(_plain(cell) if i > 1 else cell for cell in line)} |" for i, line in enumerate(lines)
+    )
+    return f"Each level by itself:\n\n{table}\n\n{_plain(' '.join(levels.said(evaluation)))}"
 
 
 def _precisions(facts: Facts) -> str:

@@ -7,9 +7,10 @@ import.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
-from pneumoscope.core.result import Curve, Evaluation, Interval
+from pneumoscope.core.result import Curve, Evaluation, Interval, Point
 from pneumoscope.report import words
 
 SIDE = 240  # of the square that a curve is drawn in
@@ -55,6 +56,24 @@ def dots(curve: Curve) -> list[tuple[float, float]]:
         for x, y in zip(curve.x, curve.y, strict=True)
         if math.isfinite(x) and math.isfinite(y)
     ]
+
+
+def plane(points: Sequence[Point]) -> dict[str, Any] | None:
+    """Points in a square of `SIDE`, each with its class's colour, and what occurs; None of none."""
+    if not points:
+        return None
+    labels, parts = (list(dict.fromkeys(found)) for found in zip(*((p.label, p.part) for p in points), strict=True))
+    dots = [
+        {
+            "x": round(SIDE * p.x, 1),
+            "y": round(SIDE * (1 - p.y), 1),
+            "colour": labels.index(p.label) % 6,
+            "part": p.part,
+            "text": f"{p.label}, {p.part}",
+        }
+        for p in points
+    ]
+    return {"side": SIDE, "dots": dots, "labels": labels, "parts": parts}
 
 
 def _auc(evaluation: Evaluation, name: str) -> str:

@@ -18,7 +18,7 @@ from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
 from pneumoscope.io.description import Findings
-from pneumoscope.report import charts, figures, matrix, series, tables, thresholds, words
+from pneumoscope.report import charts, figures, levels, matrix, series, tables, thresholds, words
 from pneumoscope.report.uri import data_uri
 
 if TYPE_CHECKING:
@@ -179,6 +179,9 @@ def _panel(e: Evaluation, recipe: Recipe, galleries: Sequence[Gallery]) -> dict[
         "sizes": tables.size_table(e),
         "studied": thresholds.study(e, recipe),
         "parts": thresholds.part_tables(e),
+        "levels": levels.table(e),
+        "judged_words": words.judged(e),
+        "nouns": words.NOUNS[e.judged],
         "galleries": [_gallery(gallery) for gallery in galleries],
     }
 
@@ -189,11 +192,18 @@ def _gallery(gallery: Gallery) -> dict[str, Any]:
         "title": gallery.title,
         "note": gallery.note,
         "mapped": mapped,
-        # three maps of each class; else one image and three that were made of it
-        "columns": 3 if mapped or (gallery.large and len(gallery.pictures) < 4) else 4,
+        "columns": _columns(gallery, mapped),
         "large": gallery.large,
+        "points": charts.plane(gallery.points),
         "pictures": [_picture(p, large=gallery.large) for p in gallery.pictures],
     }
+
+
+def _columns(gallery: Gallery, mapped: bool) -> int:
+    """Three maps of each class, or of two slices; else one image and three that were made of it."""
+    if mapped:
+        return 6 if gallery.large else 3
+    return 3 if gallery.large and len(gallery.pictures) < 4 else 4
 
 
 def _picture(picture: Picture, *, large: bool) -> dict[str, Any]:

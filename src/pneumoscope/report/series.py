@@ -40,7 +40,7 @@ def view(screened: Screened, classes: ClassSet) -> dict[str, Any] | None:
         "facts": _facts(p),
         "profile": profile(p, classes, lung),
         "shown": [_shown(shown, p) for shown in screened.shown],
-        "chosen": _chosen(p),
+        "chosen": _chosen(p, classes),
         "strip": _strip(volume, p, lung),
     }
 
@@ -132,7 +132,7 @@ def _facts(p: Prediction) -> list[tuple[str, str]]:
     ]
 
 
-def _chosen(p: Prediction) -> str:
+def _chosen(p: Prediction, classes: ClassSet) -> str:
     """Which slices are shown, and what that does not mean."""
     rule = (
         f"At most {studies.MOST} are shown, at least {studies.APART_MM:g} mm apart, each at least half as probable as "
@@ -140,10 +140,15 @@ def _chosen(p: Prediction) -> str:
     )
     if p.focus == p.decision:
         what = f"These slices are the most like {p.focus}, the class decided for."
-    elif p.focus is not None:
+    elif p.decision != classes.normal:
+        what = f"These slices are the most like {p.focus}, the class asked about."
+    else:
         what = f"Decided for {p.decision}. These slices speak most against it: they are the most like {p.focus}."
-    known = " Each slice is judged by itself; what each counted for in the study's answer is not known."
-    return f"{what} {rule}{known if p.members else ''}"
+    alike = sum(s.probabilities[p.focus] == max(s.probabilities.values()) for s in p.slices if p.focus is not None)
+    many = f"{alike or 'none'} of {len(p.slices)} {'is' if alike == 1 else 'are'}"
+    alone = f"Each slice is judged by itself: {many} more like {p.focus} than any other class."
+    known = " What each counted for in the study's answer is not known."
+    return f"{what} {rule} {alone}{known if p.members else ''}"
 
 
 def _shown(shown: Shown, p: Prediction) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def fold_table(evaluation: Evaluation) -> dict[str, Any] | None:
             {
                 "title": _dotted_title(name),
                 **_spread(values),
-                "paper": ", ".join(_as_printed(value) for _, value in theirs),
+                "paper": ", ".join(as_printed(value) for _, value in theirs),
                 "folds": [words.figure(value) for value in values],
             }
         )
@@ -120,7 +120,7 @@ def paper_rows(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
             "data": entry.data,
             "where": entry.where,
             "title": _dotted_title(name),
-            "theirs": _as_printed(value),
+            "theirs": as_printed(value),
             "ours": [_ours(e, name) for e in evaluations],
         }
         for entry in entries
@@ -156,9 +156,12 @@ def _source(source: str) -> tuple[str, str]:
 
 
 def _ours(evaluation: Evaluation, dotted: str) -> str:
-    """Our figure under a name that the paper's figures use: `metric`, or `metric.class`."""
-    name, _, of = dotted.partition(".")
-    found = evaluation.metrics.get(name)
+    """Our figure under a name that the paper's figures use: `metric`, or `metric.class`; of a level `level.metric`."""
+    level, name, of = _named(dotted)
+    if level and level not in evaluation.levels:
+        first = next((b for b in evaluation.before if b.stage == level), None)
+        return words.figure(first.val_accuracy) if first is not None and name == "accuracy" else "not measured"
+    found = (evaluation.levels[level].metrics if level else evaluation.metrics).get(name)
     if isinstance(found, Mapping):
         found = found.get(of or evaluation.positive or "")
     return words.interval(found) if isinstance(found, Interval) else "not measured"
@@ -179,7 +182,7 @@ def _printed(evaluation: Evaluation, name: str) -> list[tuple[Reported, float]]:
     return [(entry, entry.metrics[n]) for entry in evaluation.reported for n in names if n in entry.metrics]
 
 
-def _as_printed(value: float) -> str:
+def as_printed(value: float) -> str:
     """A paper's figure, with the fourth digit where it prints one: 92.35 % is 0.9235."""
     text = f"{value:.4f}"
     return text[:-1] if text.endswith("0") else text
@@ -199,8 +202,17 @@ def _whole(value: float) -> str:
 
 
 def _dotted_title(dotted: str) -> str:
-    name, _, of = dotted.partition(".")
-    return f"{words.metric_title(name)}, {of}" if of else words.metric_title(name)
+    level, name, of = _named(dotted)
+    return ", ".join(text for text in (words.metric_title(name), of, level) if text)
+
+
+def _named(dotted: str) -> tuple[str, str, str]:
+    """Level, metric and class of `metric`, `metric.class`, `level.metric` or `level.metric.class`."""
+    first, _, rest = dotted.partition(".")
+    if first in words.METRICS or not rest:
+        return "", first, rest
+    name, _, of = rest.partition(".")
+    return first, name, of
 
 
 def _text(value: object) -> str:

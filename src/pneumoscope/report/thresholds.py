@@ -86,17 +86,27 @@ def _histogram(e: Evaluation, recipe: Recipe) -> dict[str, Any]:
     """Bars of each class, one row a class, and the thresholds across them, in units of the drawing."""
     marks = _marks(e.studied, recipe)
     top = max((m["y"] for m in marks), default=0)
-    rows = [_bars(name, i, counts, top + i * (ROW + GAP) + GAP) for i, (name, counts) in enumerate(e.histogram.items())]
-    return {"marks": marks, "rows": rows, "width": WIDTH, "height": top + len(rows) * (ROW + GAP), "row": ROW}
+    rows = [
+        _bars(name, i, counts, top + i * (ROW + GAP) + GAP, e.judged)
+        for i, (name, counts) in enumerate(e.histogram.items())
+    ]
+    return {
+        "judged": e.judged,
+        "marks": marks,
+        "rows": rows,
+        "width": WIDTH,
+        "height": top + len(rows) * (ROW + GAP),
+        "row": ROW,
+    }
 
 
-def _bars(name: str, i: int, counts: Sequence[int], top: int) -> dict[str, Any]:
+def _bars(name: str, i: int, counts: Sequence[int], top: int, judged: str) -> dict[str, Any]:
     """The bars of one class over its own highest; what is not 0 can be seen."""
     highest, step = max(counts), WIDTH / HISTOGRAM
     bars = []
     for part, n in enumerate(counts):
         height = max(1.5, round(ROW * n / highest, 1)) if n else 0.0
-        text = f"{part / HISTOGRAM:.2f} to {(part + 1) / HISTOGRAM:.2f}: {words.plural(n, 'image')}"
+        text = f"{part / HISTOGRAM:.2f} to {(part + 1) / HISTOGRAM:.2f}: {words.amount(n, judged)}"
         bars.append({"x": part * step + 1, "y": top + ROW - height, "height": height, "text": text})
     drawn = [bar for bar in bars if bar["height"]]
     return {

@@ -21,7 +21,7 @@ DISCLAIMER = (
 
 # name -> title, what it is
 METRICS: Mapping[str, tuple[str, str]] = {
-    "accuracy": ("Accuracy", "share of images decided rightly"),
+    "accuracy": ("Accuracy", "share decided rightly"),
     "balanced_accuracy": ("Balanced accuracy", "mean of the classes' sensitivities"),
     "auc": ("AUC", "area under the ROC curve; 0.5 is guessing"),
     "auc_ovr": ("AUC, one against the rest", "area under the ROC curve of one class"),
@@ -32,6 +32,10 @@ METRICS: Mapping[str, tuple[str, str]] = {
     "brier": ("Brier score", "squared error of the probabilities; 0 is best"),
     "ece": ("Calibration error", "ECE, debiased: how far probabilities are off; 0 is best"),
 }
+
+
+# what is judged, or learned from -> its plural
+NOUNS: Mapping[str, str] = {"image": "images", "slice": "slices", "study": "studies"}
 
 
 def probability(p: float) -> str:
@@ -85,6 +89,22 @@ def plural(n: int, one: str, many: str | None = None) -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def amount(n: int, noun: str) -> str:
+    """`1 study`, `1,204 slices`: of a noun of `NOUNS`."""
+    return plural(n, noun, NOUNS[noun])
+
+
+def judged(evaluation: Evaluation) -> str:
+    """`1,204 images`, or `98 studies (14,210 slices)`: what the figures are of."""
+    slices = f" ({amount(evaluation.n_slices, 'slice')})" if evaluation.n_slices else ""
+    return amount(evaluation.n_images, evaluation.judged) + slices
+
+
+def seen(evaluation: Evaluation) -> str:
+    """The noun for what networks saw one by one: `image`, or `slice` where slices or studies are judged."""
+    return "image" if evaluation.judged == "image" else "slice"
+
+
 def metric_title(name: str) -> str:
     """The title of a metric; a name that is not known stands for itself."""
     return METRICS[name][0] if name in METRICS else name.replace("_", " ").capitalize()
@@ -118,17 +138,22 @@ def citation(paper: Paper) -> str:
     return f"{paper.authors} ({paper.year}). {paper.title}. {paper.where}."
 
 
-def trained_on(data: DataCard) -> str:
+def trained_on(facts: Facts) -> str:
     """How much a bundle was trained on, one sentence."""
+    data = facts.data
     if not data.grouped:
-        return f"{plural(data.n_images, 'image')}; which patient each is of is not known."
-    return f"{plural(data.n_images, 'image')} of {plural(data.n_patients, 'patient')}."
+        return f"{_taken(facts, data)}; which patient each is of is not known."
+    return f"{_taken(facts, data)} of {plural(data.n_patients, 'patient')}."
+
+
+def _taken(facts: Facts, data: DataCard) -> str:
+    return amount(data.n_images, "slice" if facts.recipe.of_studies else "image")
 
 
 def learned_before(facts: Facts) -> list[str]:
     """What networks learned from before they were trained on the data, one sentence a data role."""
     return [
-        f"Before that, it learned from {plural(card.n_images, 'image')} of "
+        f"Before that, it learned from {_taken(facts, card)} of "
         f"{plural(card.n_patients, 'patient') if card.grouped else 'unknown patients'} "
         f"(role {role}: {counts(card.counts)})."
         for role, card in facts.before.items()
@@ -139,8 +164,8 @@ def before(evaluation: Evaluation) -> list[str]:
     """What the networks of an evaluation learned from first, and how well, one sentence a stage of another role."""
     return [
         f"First, stage {b.stage} learned from {counts(b.counts)} (role {b.role}, {plural(b.n_patients, 'patient')}): "
-        f"accuracy {figure(b.val_accuracy)} on its {plural(b.n_validation, 'validation image')} at the epoch that was "
-        f"kept, {b.best_epoch} of {b.epochs}."
+        f"accuracy {figure(b.val_accuracy)} on its {plural(b.n_validation, f'validation {seen(evaluation)}')} at the "
+        f"epoch that was kept, {b.best_epoch} of {b.epochs}."
         for b in evaluation.before
     ]
 
@@ -158,11 +183,12 @@ def protocol_title(protocol: str | None) -> str:
 def parting(evaluation: Evaluation, recipe: Recipe) -> str:
     """How the data was parted, in one or two sentences."""
     if evaluation.protocol is None:
-        return "Nothing was trained here: a finished model was asked about all images of this data set."
+        those = NOUNS[evaluation.judged]
+        return f"Nothing was trained here: a finished model was asked about all {those} of this data set."
     found = next((p for p in recipe.protocols if p.name == evaluation.protocol), None)
     if found is None:
         return "How the data was parted is not on record here."
-    unit = "by patient" if found.unit == "group" else "by image, whoever the patient"
+    unit = "by patient" if found.unit == "group" else f"by {evaluation.judged}, whoever the patient"
     how = f"{found.folds}-fold cross-validation" if found.folds > 1 else f"One hold-out of {share(found.test_share)}"
     chosen = (
         f"{share(found.val_share)} of each training part chose the weights."
@@ -181,7 +207,8 @@ def grave(evaluation: Evaluation) -> list[str]:
         found.append(f"{n:,} {stand} on both sides of this split: these figures are too good.")
     if not evaluation.grouped:
         found.append(
-            "Which images belong to one patient is not known: a patient may stand on both sides of a split, "
+            f"Which {NOUNS[evaluation.judged]} belong to one patient is not known: a patient may stand on both sides "
+            "of a split, "
             "and the intervals are too narrow."
         )
     return found

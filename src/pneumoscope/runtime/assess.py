@@ -121,6 +121,8 @@ def _measured(
     found = thresholds.of_bundle(bundle.facts.recipe.decision, threshold, at)
     return dataclasses.replace(
         metrics.evaluate(p, truth, decisions, groups, classes),
+        judged="study" if any(one.slices for one in predictions) else "image",
+        n_slices=sum(len(one.slices) for one in predictions),
         thresholds=() if threshold is None else (threshold,),
         parts=by_part(samples, p, truth, decisions, classes),
         studied=thresholds.study(found, p, truth, groups, classes, folds=np.zeros(len(samples), dtype=np.int64)),

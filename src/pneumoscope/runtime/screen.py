@@ -30,6 +30,7 @@ from pneumoscope.runtime.engine import PrecisionName
 
 BATCH = 8
 READERS = 2
+FEW = 5  # files passed over for one reason, up to which each is named
 # the stored check must come out on any machine: summation order differs, a wrong graph differs more
 CHECK_TOLERANCE = 1e-3
 T = TypeVar("T")
@@ -150,8 +151,8 @@ class Screener:
             except PneumoscopeError as error:
                 yield self.refused(str(path), str(error))
                 continue
-            for ignored, why in discovery.ignored:
-                self._say(f"passed over {ignored}: {why}")
+            for line in _passed_over(discovery.ignored):
+                self._say(line)
             if one_each and len(discovery.found) > 1:
                 yield self.refused(str(path), f"{path}: expected one study, found {len(discovery.found)}.")
             else:
@@ -347,6 +348,18 @@ def run_check(bundle: Bundle) -> float:
             "Do not use this bundle on this machine; run: pneumoscope doctor"
         )
     return difference
+
+
+def _passed_over(ignored: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """A line a file and why; one for all where many have one reason, as the slices of another series have."""
+    paths: dict[str, list[str]] = {}
+    for path, why in ignored:
+        paths.setdefault(why, []).append(path)
+    for why, found in paths.items():
+        if len(found) > FEW:
+            yield f"passed over {len(found)} files, {found[0]} for one: {why}"
+        else:
+            yield from (f"passed over {path}: {why}" for path in found)
 
 
 def _batches(items: Iterable[T], size: int) -> Iterator[list[T]]:

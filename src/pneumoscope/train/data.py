@@ -30,6 +30,7 @@ from pneumoscope.io import load
 from pneumoscope.prep import pipeline
 from pneumoscope.prep.slices import interpolated
 from pneumoscope.runtime import gate
+from pneumoscope.train.notes import together
 
 FORMAT = 3  # raised when what lies in a prepared file changes
 AHEAD = 256  # images that may be ready and wait for the disk
@@ -79,7 +80,8 @@ class Prepared:
     def sizes(self) -> dict[str, Sizes]:
         """Class -> sizes of its images, as papers tabulate them."""
         labels = np.array([s.label for s in self.dataset.samples])
-        found = {name: self.pixels[labels == name].astype(np.float64) for name in self.dataset.classes.names}
+        read = {name: (labels == name) & ~self.between for name in self.dataset.classes.names}
+        found = {name: self.pixels[rows].astype(np.float64) for name, rows in read.items()}
         return {
             name: Sizes(
                 images=len(n),
@@ -103,13 +105,15 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
         DataError: files that cannot be read, of which the first ones are named, or no image left of a class.
     """
     named_by = [[s.digest for s in dataset.samples], to_json(recipe.prep), to_json(recipe.modalities)]
-    name = digest([FORMAT, *named_by])[:20]
+    name = digest([FORMAT, *named_by, *_between_by(dataset, recipe)])[:20]
     path, about = folder / f"prepared-{name}.f32", folder / f"prepared-{name}.json"
     if not (path.exists() and about.exists()):
         folder.mkdir(parents=True, exist_ok=True)
         write_json(about, _prepare_into(path, dataset, recipe, progress))
     found = from_json(_Read, json.loads(about.read_text(encoding="utf-8")))
-    samples = [_row(dataset.samples[at], found.slices[i], found.modalities[i]) for i, at in enumerate(found.taken)]
+    samples = [
+        _row(dataset.samples[at], found.slices[i], found.modalities[i], name) for i, at in enumerate(found.taken)
+    ]
     images: np.ndarray = np.memmap(path, np.float32, "r", shape=(len(samples), *pipeline.input_size(recipe)))
     # samples stand in the order of their names; so do images, but for names with a blank or such after another's end
     order = sorted(range(len(samples)), key=lambda i: samples[i].file)
@@ -132,12 +136,24 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
     )
 
 
-def _row(sample: Sample, number: float | None, modality: Modality | None) -> Sample:
-    """The sample that one image is: itself, or a slice of it. What labels.csv says is read anew, not from the cache."""
+def _between_by(dataset: Dataset, recipe: Recipe) -> list[object]:
+    """What decides, beside the scans, which slices are made between two, and of what."""
+    if not recipe.slices_between:
+        return []
+    healthy = [sample.label == dataset.classes.normal for sample in dataset.samples]
+    return [recipe.slices_between, healthy, sorted(dataset.slices.items())]
+
+
+def _row(sample: Sample, number: float | None, modality: Modality | None, made: str) -> Sample:
+    """The sample that one image is: itself, or a slice of it. What labels.csv says is read anew, not from the cache.
+
+    made: name of the file it lies in; a slice between two is another where it was made from others.
+    """
     sample = dataclasses.replace(sample, modality=modality or sample.modality)
     if number is None:
         return sample
-    return dataclasses.replace(sample, file=slice_name(sample.file, number), digest=digest([sample.digest, number]))
+    of = [sample.digest, number] if number % 1 == 0 else [sample.digest, number, made]
+    return dataclasses.replace(sample, file=slice_name(sample.file, number), digest=digest(of))
 
 
 def slice_name(file: str, number: float) -> str:
@@ -216,9 +232,10 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
             f"{len(dataset)} that are not: {' | '.join(bad[:3])} Mend the files, or take their lines out of labels.csv."
         )
     part.replace(path)
-    lines = [f"{count} of {len(dataset)} images: {note}" for note, count in sorted(notes.items())]
+    noun = "studies" if any(number is not None for _, number, *_ in taken) else "images"
+    lines = together(notes, len(dataset), noun)
     if refused:
-        lines.insert(0, f"{len(refused)} of {len(dataset)} images were left out, the first one for: {refused[0]}")
+        lines.insert(0, f"{len(refused)} of {len(dataset)} {noun} were left out, the first one for: {refused[0]}")
     columns = list(zip(*taken, strict=True)) or [(), (), (), (), ()]
     return _Read(
         taken=columns[0],

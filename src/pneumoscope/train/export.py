@@ -159,8 +159,9 @@ def _pretrained(used: WeightsUsed | None) -> PretrainedWeights | None:
 
 
 def _limits(dataset: Dataset, evaluation: Evaluation) -> tuple[str, ...]:
+    noun = "images" if evaluation.judged == "image" else "slices"
     limits = [
-        f"It learned from {len(dataset)} images of {len(dataset.groups)} patients; expect it to be worse on images "
+        f"It learned from {len(dataset)} {noun} of {len(dataset.groups)} patients; expect it to be worse on images "
         "from other hospitals, devices and times.",
         "It was not shown that it looks at lungs rather than at how, where and when an image was made.",
         "It knows only the classes it was trained on, and answers with one of them for any image that it accepts.",

@@ -38,27 +38,33 @@ def cached_features(
     stage: Stage,
     cache: Path,
     progress: Progress,
+    rows: np.ndarray | None = None,
 ) -> Tensor:
     """What `compute` makes of each image with the module `frozen`, `[N, ...]` float32, from the cache where it has it.
 
-    weights: the module's digest. kind: which of its answers it is. images: prepared, `[N, H, W]`. Computed in fp32, as
-    the exported graph will.
+    weights: the module's digest. kind: which of its answers it is. images: prepared, `[N, H, W]`. rows: the images
+    that are asked for, all if None; the others are NaN. Computed in fp32, as the exported graph will.
     """
     key = [FORMAT, to_json(recipe.prep), stage.net, weights, kind]
-    paths = [_path(cache, digest([*key, sample.digest])) for sample in dataset.samples]
-    missing = [i for i, path in enumerate(paths) if not path.exists()]
+    asked = range(len(dataset)) if rows is None else rows.tolist()
+    paths = {i: _path(cache, digest([*key, dataset.samples[i].digest])) for i in asked}
+    missing = [i for i, path in paths.items() if not path.exists()]
     frozen.eval().to(memory_format=torch.channels_last)
     done = len(paths) - len(missing)
     with torch.inference_mode():
         for start in range(0, len(missing), BATCH):
             chunk = missing[start : start + BATCH]
             x = torch.from_numpy(np.ascontiguousarray(images[chunk])).unsqueeze(1)
-            found = compute(x.contiguous(memory_format=torch.channels_last))
-            for i, values in zip(chunk, found.contiguous().numpy(), strict=True):
+            answers = compute(x.contiguous(memory_format=torch.channels_last))
+            for i, values in zip(chunk, answers.contiguous().numpy(), strict=True):
                 _write(paths[i], values)
             done += len(chunk)
             progress(f"features of {stage.net}", done, len(paths))
-    return torch.from_numpy(np.stack([_read(path) for path in paths]))
+    first = _read(next(iter(paths.values())))
+    found = np.full((len(dataset), *first.shape), np.nan, dtype=first.dtype)
+    for i, path in paths.items():
+        found[i] = _read(path)
+    return torch.from_numpy(found)
 
 
 def weights_digest(module: nn.Module) -> str:

@@ -37,10 +37,7 @@ def learner_of(bench: Bench, net: Net, stage: Stage) -> Learner:
     """
     if stage.trainable != "all" and not stage.augment:
         if stage.trainable == "head":
-            # pooled as the head does, or as they are where it convolves them
-            kind: str = "maps" if stage.head.convolution else stage.head.pooling
-            kind += f" of {stage.head.scales} scales" if stage.head.scales > 1 else ""
-            known = _known(bench, stage, net, net.backbone, net.eval().features, kind)
+            known = _known(bench, stage, net, net.backbone, net.eval().features, pooled_kind(stage))
             return Learner(net.head, known.__getitem__, lambda name: f"head.{name}")
         parts = cut(net)
         if parts is not None and _bytes(parts[0], bench.data[stage.role]) <= MOST_KNOWN:
@@ -48,6 +45,12 @@ def learner_of(bench: Bench, net: Net, stage: Stage) -> Learner:
             known = _known(bench, stage, net, lower, lower, f"before features.{upper.first}")
             return Learner(upper, known.__getitem__, lambda name: name.removeprefix("net."))
     return Learner(net, bench.data[stage.role].take, lambda name: name)
+
+
+def pooled_kind(stage: Stage) -> str:
+    """What the head of a stage takes, as the cache knows it: maps pooled as it does, or whole where it convolves."""
+    kind: str = "maps" if stage.head.convolution else stage.head.pooling
+    return kind + (f" of {stage.head.scales} scales" if stage.head.scales > 1 else "")
 
 
 def _bytes(lower: nn.Module, data: Prepared) -> int:

@@ -1,7 +1,7 @@
-"""What each level of a method of patients answers by itself, as Garg 2021 tabulates it (Table I).
+"""What each level of a method of studies answers by itself, as Garg 2021 tabulates it (Table I).
 
 Slices of which it is known what they show; the mean over a study's slices, which any slice classifier gives for
-nothing; each classifier of patients; the ensemble.
+nothing; each classifier of patients; the method's answer, the ensemble's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from pneumoscope.core.result import Part
+from pneumoscope.core.result import Level
+from pneumoscope.evaluate import paired
+from pneumoscope.evaluate.paired import Answers
 from pneumoscope.evaluate.parts import part_of
 from pneumoscope.nets.build import Net
 from pneumoscope.train.bench import Bench
@@ -43,16 +45,35 @@ def _level(labels: list[int], groups: list[str], probabilities: np.ndarray) -> d
     return {"labels": labels, "groups": groups, "probabilities": probabilities.tolist()}
 
 
-def figures(bench: Bench, folds: Sequence[dict[str, Any]]) -> dict[str, Part]:
-    """Level -> its figures over the test parts of all folds, each decided for the most probable class."""
-    found: dict[str, Part] = {}
-    classes = bench.units.dataset.classes
-    for name in folds[0] if folds else ():
-        probabilities = np.concatenate([np.asarray(fold[name]["probabilities"], dtype=np.float64) for fold in folds])
-        labels = np.concatenate([np.asarray(fold[name]["labels"], dtype=np.int64) for fold in folds])
-        groups = [group for fold in folds for group in fold[name]["groups"]]
+def figures(bench: Bench, folds: Sequence[dict[str, Any]], positions: np.ndarray, own: Answers) -> dict[str, Level]:
+    """Level -> its figures over the test parts of all folds, each decided for the most probable class.
+
+    folds: what `answer_levels` said of each, none where no studies are judged. own: the method's answers to the units
+    at `positions`, fold after fold: the last level, decided as the recipe says.
+    """
+    if not folds:
+        return {}
+    found: dict[str, Level] = {}
+    for name in folds[0]:
+        of_level = {key: [row for fold in folds for row in fold[name][key]] for key in folds[0][name]}
+        probabilities = np.asarray(of_level["probabilities"], dtype=np.float64)
         # softmax in single precision: rows sum to 1 within its rounding
         probabilities /= probabilities.sum(axis=1, keepdims=True)
-        decisions = probabilities.argmax(axis=1)
-        found[name] = part_of(probabilities, labels, decisions, groups, classes, bench.recipe.protocol.seed)
-    return found
+        one = Answers(probabilities=probabilities, decisions=probabilities.argmax(axis=1))
+        found[name] = _figures(bench, one, of_level["labels"], of_level["groups"], None if name == SLICES else own)
+    groups = [bench.units.dataset.samples[i].group for i in positions]
+    return found | {bench.recipe.stages[-1].name: _figures(bench, own, bench.labels[positions], groups, None)}
+
+
+def _figures(
+    bench: Bench, one: Answers, labels: Sequence[int] | np.ndarray, groups: Sequence[str], own: Answers | None
+) -> Level:
+    """Figures of one level. own: the method's answers to the same studies, None for no difference to them."""
+    classes, seed = bench.units.dataset.classes, bench.recipe.protocol.seed
+    truth = np.asarray(labels, dtype=np.int64)
+    difference = None
+    if own is not None:
+        mine, its = paired.sample([one, own], truth, groups, classes, seed=seed)
+        difference = paired.difference(mine, its)["accuracy"]
+    part = part_of(one.probabilities, truth, one.decisions, groups, classes, seed)
+    return Level(**vars(part), difference=difference)

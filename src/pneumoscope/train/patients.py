@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pneumoscope.core.dataset import Dataset
 from pneumoscope.core.recipe import Protocol, Recipe, Stage
+from pneumoscope.errors import DataError
 from pneumoscope.evaluate.split import make_split
 from pneumoscope.nets.build import Net, probabilities
 from pneumoscope.nets.patient import build_patient, weighted
@@ -24,7 +25,9 @@ from pneumoscope.train import loop
 from pneumoscope.train.bench import Bench
 from pneumoscope.train.checkpoint import load_tensors, save_tensors
 from pneumoscope.train.features import cached_features, weights_digest
+from pneumoscope.train.learner import pooled_kind
 
+AT_ONCE = 1024  # slices
 INNER = 5  # folds that give the ensemble its scores
 
 
@@ -60,31 +63,32 @@ def of_patients(recipe: Recipe) -> list[Stage]:
 
 
 def describe(bench: Bench, net: Net) -> Described:
-    """Every image of main as the slice network sees it, from the cache where it has it."""
+    """Every slice of main as the slice network sees it, from the cache where it has it; NaN for those in between."""
     digest = weights_digest(net)
     stage = next(stage for stage in reversed(bench.recipe.stages) if stage.level == "slice")
     key = f"{digest} described"
     if key not in bench.known:
-        data = bench.main
-        classes = data.dataset.classes
-
-        def compute(x: Tensor) -> Tensor:
-            fixed = net.features(x)
-            return torch.cat([net.penultimate(fixed), probabilities(net.head(fixed), classes)], dim=1)
-
+        data, answers = bench.main, []
         with bench.clock.of("features"):
-            bench.known[key] = cached_features(
+            # of the backbone alone: folds that differ in the head share them
+            fixed = cached_features(
                 net,
-                digest,
-                compute,
-                "slice",
+                weights_digest(net.backbone),
+                net.features,
+                pooled_kind(stage),
                 data.images,
                 data.dataset,
                 bench.recipe,
                 stage,
                 bench.cache,
                 bench.progress,
+                rows=np.flatnonzero(~data.between),
             )
+            with torch.inference_mode():
+                for part in torch.split(fixed, AT_ONCE):
+                    scores = probabilities(net.head(part), data.dataset.classes)
+                    answers.append(torch.cat([net.penultimate(part), scores], dim=1))
+        bench.known[key] = torch.cat(answers)
     found = bench.known[key]
     k = len(bench.main.dataset.classes.names)
     return Described(found[:, :-k], found[:, -k:])
@@ -128,6 +132,20 @@ def predict_patients(bench: Bench, net: Net, patients: Patients, units: list[int
     patients.ensemble.eval()
     with torch.inference_mode():
         return probabilities(patients.ensemble(joined), bench.main.dataset.classes).numpy()
+
+
+def study_vectors(bench: Bench, net: Net, folder: Path, units: list[int]) -> dict[str, np.ndarray]:
+    """What the last hidden layer of each fitted classifier in `folder` makes of some units, `[n, hidden]`."""
+    described = describe(bench, net)
+    found = {}
+    for stage in of_patients(bench.recipe):
+        take = _take(bench, stage, described)
+        fitted = _new(bench, stage, take, units)
+        loop.overlay(Padded(fitted), load_tensors((folder / stage.name).with_suffix(".safetensors"))[0])
+        with torch.inference_mode():
+            slices, lengths = take(np.asarray(units, dtype=np.int64))
+            found[stage.name] = fitted.eval().head.penultimate(fitted.pooled(slices, lengths)).numpy()  # type: ignore[operator, union-attr]
+    return found
 
 
 def _take(bench: Bench, stage: Stage, described: Described) -> Callable[[np.ndarray], tuple[Tensor, Tensor]]:
@@ -181,16 +199,33 @@ def _scores(
 
 
 def _inner(bench: Bench, train: list[int]) -> list[tuple[list[int], list[int]]]:
-    """Units of the training part to learn from, and to ask, in each inner fold."""
+    """Units of the training part to learn from, and to ask, in each inner fold.
+
+    Raises:
+        DataError: a class with too few patients, or too unequal ones, to stand in both parts of each.
+    """
     whole = bench.units.dataset
     part: Dataset = dataclasses.replace(whole, samples=tuple(whole.samples[i] for i in train))
-    least = min(len({s.group for s in part.samples if s.label == name}) for name in whole.classes.names)
+    patients = {name: len({s.group for s in part.samples if s.label == name}) for name in whole.classes.names}
     given = bench.recipe.protocol
     # no part to choose on: the fold's own chooses
     protocol = Protocol(
-        name="paper", unit=given.unit, folds=max(2, min(INNER, least)), test_share=0.2, val_share=0.0, seed=given.seed
+        name="paper",
+        unit=given.unit,
+        folds=max(2, min(INNER, *patients.values())),
+        test_share=0.2,
+        val_share=0.0,
+        seed=given.seed,
     )
-    split = make_split(part, protocol)
+    try:
+        split = make_split(part, protocol)
+    except DataError as error:
+        counts = ", ".join(f"{n} {name}" for name, n in patients.items())
+        raise DataError(
+            "ensemble: expected patients of each class on both sides of every inner fold of a training part, found too "
+            f"few or too unequal ones ({counts}). Add patients, or leave more to train on: "
+            f"--set protocols.{given.name}.val_share={given.val_share / 2:g}"
+        ) from error
     return [
         ([train[i] for i in split.part(part, f, "train")], [train[i] for i in split.part(part, f, "test")])
         for f in range(len(split.folds))
@@ -209,9 +244,7 @@ def _fit(
 ) -> nn.Module:
     """One network of patients, fitted, or found at `place`.safetensors."""
     classes = bench.main.dataset.classes
-    sample = take(np.asarray(train[:1], dtype=np.int64))
-    inputs = sample[0].shape[2] if isinstance(sample, tuple) else sample.shape[1]  # type: ignore[attr-defined]
-    net = build_patient(stage, inputs=inputs, outputs=len(classes.names), seed=stage.seed)
+    net = _new(bench, stage, take, train)
     model = Padded(net) if stage.level == "patient" else net
     done = place.with_suffix(".safetensors")
     if not done.exists():
@@ -235,6 +268,13 @@ def _fit(
         checkpoint.unlink(missing_ok=True)
     loop.overlay(model, load_tensors(done)[0])
     return net.eval()
+
+
+def _new(bench: Bench, stage: Stage, take: Callable[[np.ndarray], object], units: list[int]) -> nn.Module:
+    """A network for what `take` gives of units, as it begins."""
+    sample = take(np.asarray(units[:1], dtype=np.int64))
+    inputs = sample[0].shape[2] if isinstance(sample, tuple) else sample.shape[1]  # type: ignore[attr-defined]
+    return build_patient(stage, inputs=inputs, outputs=len(bench.main.dataset.classes.names), seed=stage.seed)
 
 
 def _answers(

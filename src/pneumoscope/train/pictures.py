@@ -1,12 +1,13 @@
 """The pictures of a run, as the papers show them: test images with what was decided, changed images, Grad-CAM.
 
 Berrimi 2021, Figs. 5, 8 and 9; Basu 2020, Fig. 3; Szalay 2021, Fig. 5. All of the first fold, whose network did not
-learn from them.
+learn from them. A study is shown by one of its slices; what only methods of studies have: `study_pictures`.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -18,34 +19,69 @@ from pneumoscope.train.augment import augmentation
 from pneumoscope.train.bench import Bench
 from pneumoscope.train.folds import OutOfFold
 from pneumoscope.train.stages import fitted
+from pneumoscope.train.study_pictures import face, looked, plane, slices_of
 
 EXAMPLES = 16
 ORIGINALS, CHANGED = 4, 3
 OF_EACH_CLASS = 3
 
 
+class Shown(NamedTuple):
+    """A run as its pictures show it.
+
+    net: of images, of the first fold. slices: what it says of each slice of main, `[N, K]`, where studies are judged.
+    """
+
+    bench: Bench
+    net: Net
+    answers: OutOfFold
+    slices: np.ndarray | None
+
+    @property
+    def truth(self) -> np.ndarray:
+        """The class of what each answer is of, integers `[n]`."""
+        return np.asarray(self.bench.labels[self.answers.positions])
+
+    @property
+    def those(self) -> str:
+        """What answers are of."""
+        return "images" if self.slices is None else "studies"
+
+
 def galleries(bench: Bench, answers: OutOfFold) -> tuple[Gallery, ...]:
-    """Test images with labels and decisions, Grad-CAM for each class, feature maps, and changed training images."""
+    """Test images with labels and decisions, Grad-CAM for each class, feature maps, and changed training images.
+
+    Of studies also where they lie in a plane.
+    """
     net = fitted(bench, bench.out / "fold_0")
-    found = [_examples(bench, answers), _looked(bench, net, answers), _inside(bench, net, answers), _changed(bench)]
-    return tuple(gallery for gallery in found if gallery.pictures)
+    slices = slices_of(bench, net) if bench.recipe.members else None
+    run = Shown(bench, net, answers, slices)
+    seen = _looked(run) if slices is None else looked(bench, net, answers, slices)
+    laid_out = () if slices is None else (plane(bench, net, answers),)
+    found = [_examples(run), *laid_out, *(g for g in (seen, _inside(run), _changed(bench)) if g.pictures)]
+    return tuple(sorted(found, key=lambda g: not (g.pictures or g.points)))  # what has but a note, last
 
 
-def _examples(bench: Bench, answers: OutOfFold) -> Gallery:
+def _examples(run: Shown) -> Gallery:
     """Of the first fold's test part, drawn by a seed: not the best ones."""
-    rows = np.flatnonzero(answers.folds == 0)
+    rows = np.flatnonzero(run.answers.folds == 0)
     rows = np.sort(np.random.default_rng(0).permutation(rows)[:EXAMPLES])
+    note = f"Drawn at random from the first fold's test part; its network did not learn from them{_chosen(run.bench)}."
     return Gallery(
-        title=f"{len(rows)} test images",
-        note=f"Drawn at random from the first fold's test part; its network did not learn from them{_chosen(bench)}.",
-        pictures=tuple(_picture(bench, answers, row) for row in rows),
+        title=f"{len(rows)} test {run.those}",
+        note=f"{note} Each by the slice that is most like the class decided for or, where that is the normal one, most "
+        "like another class."
+        if run.slices is not None
+        else note,
+        pictures=tuple(_picture(run, row) for row in rows),
     )
 
 
-def _looked(bench: Bench, net: Net, answers: OutOfFold) -> Gallery:
+def _looked(run: Shown) -> Gallery:
     """For each class, the test images that were most surely and rightly decided for it."""
+    bench, net, answers, _ = run
     names = bench.main.dataset.classes.names
-    truth = bench.main.labels.numpy()[answers.positions]
+    truth = run.truth
     rows, none = [], []
     for k, name in enumerate(names):
         right = np.flatnonzero((answers.folds == 0) & (truth == k) & (answers.decisions == k))
@@ -61,17 +97,18 @@ def _looked(bench: Bench, net: Net, answers: OutOfFold) -> Gallery:
         note="Grad-CAM of the test images that the first fold's network decided most surely and rightly for each "
         "class; red is where the most speaks for the class. It shows what was looked at, not that it is disease."
         + (f" None was decided rightly for {', '.join(none)}." if none else ""),
-        pictures=tuple(_picture(bench, answers, row, h) for row, h in zip(rows, heat, strict=True)),
+        pictures=tuple(_picture(run, row, h) for row, h in zip(rows, heat, strict=True)),
     )
 
 
-def _inside(bench: Bench, net: Net, answers: OutOfFold) -> Gallery:
+def _inside(run: Shown) -> Gallery:
     """What three layers answer to the surest true positive and the surest true negative; none without a positive."""
+    bench, net, answers, _ = run
     classes = bench.main.dataset.classes
     if classes.positive is None:
         return Gallery(title="", note="", pictures=())
     p = answers.probabilities[:, classes.positive_index]
-    truth = bench.main.labels.numpy()[answers.positions]
+    truth = run.truth
     right, positive = (answers.folds == 0) & (answers.decisions == truth), truth == classes.positive_index
     pictures, none = [], []
     for name, of, unsure in (("true positive", positive, -p), ("true negative", ~positive, p)):
@@ -80,13 +117,13 @@ def _inside(bench: Bench, net: Net, answers: OutOfFold) -> Gallery:
             none.append(f"There is no {name} in the first fold.")
             continue
         row = found[np.argmin(unsure[found])]
-        shown = _picture(bench, answers, row)
+        shown = _picture(run, row)
         pictures.append(dataclasses.replace(shown, caption=f"surest {name}: {shown.caption}"))
-        layers = maps.feature_maps(net, bench.main.images[answers.positions[row]], maps.default_layers(net))
+        layers = maps.feature_maps(net, shown.pixels, maps.default_layers(net))
         pictures += [maps.picture(layer, values) for layer, values in layers.items()]
     about = (
-        f"The test images that the first fold's network decided most surely and rightly for {classes.positive} and "
-        "against it, each with what an early, a middle and the last layer answer."
+        f"The test {run.those} that the first fold's network decided most surely and rightly for {classes.positive} "
+        "and against it, each with what an early, a middle and the last layer answer."
     )
     note = " ".join([about, maps.LIGHT, *none])
     return Gallery(title="Inside the network", note=note, pictures=tuple(pictures), large=True)
@@ -99,7 +136,8 @@ def _changed(bench: Bench) -> Gallery:
     change = augmentation(stage.augment) if stage is not None else None
     if stage is not None and change is not None:
         data = bench.data[stage.role]
-        positions = np.sort(np.random.default_rng(0).permutation(len(data.dataset))[:ORIGINALS])
+        read = np.flatnonzero(~data.between)
+        positions = np.sort(np.random.default_rng(0).permutation(read)[:ORIGINALS])
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             for at in positions:
@@ -118,13 +156,18 @@ def _chosen(bench: Bench) -> str:
     return "" if bench.recipe.protocol.val_share else ", but they chose its weights"
 
 
-def _picture(bench: Bench, answers: OutOfFold, row: np.intp, heat: np.ndarray | None = None) -> Picture:
+def _picture(run: Shown, row: np.intp, heat: np.ndarray | None = None) -> Picture:
+    bench, _, answers, slices = run
     names = bench.main.dataset.classes.names
     at, decided = answers.positions[row], answers.decisions[row]
-    truth = bench.main.dataset.samples[at].label
+    truth = bench.units.dataset.samples[at].label
+    place = ""
+    if slices is not None:
+        at, place, _ = face(bench, slices, int(at), int(decided))
+    said = f"{truth}; decided {names[decided]}, {100 * answers.probabilities[row, decided]:.0f} %"
     return Picture(
         pixels=np.array(bench.main.images[at]),
-        caption=f"{truth}; decided {names[decided]}, {100 * answers.probabilities[row, decided]:.0f} %",
+        caption=f"{said}; {place}" if place else said,
         heat=heat,
         right=truth == names[decided],
     )

@@ -1,0 +1,48 @@
+"""What `predict` and `explain` print: the slices that matter of a study, each warning once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pneumoscope.app.answers import print_predictions
+from pneumoscope.core.result import Prediction, Series, SliceAnswer
+
+SERIES = Series(rule="the only series", shape=(3, 64, 64), spacing_mm=(5.0, 1.0, 1.0))
+
+
+def study(path: str = "a/study", *warnings: str) -> Prediction:
+    slices = tuple(
+        SliceAnswer(source=str(n), position_mm=5.0 * n, probabilities={"no": 1 - p, "yes": p}, matters=p > 0.5)
+        for n, p in enumerate((0.6, 0.1, 0.9))
+    )
+    return Prediction(
+        path=path, accepted=True, bundle="0" * 32, probabilities={"no": 0.2, "yes": 0.8}, decision="yes", focus="yes",
+        series=SERIES, slices=slices, warnings=warnings,
+    )  # fmt: skip
+
+
+def test_the_slices_that_matter_are_named_the_strongest_first(capsys: pytest.CaptureFixture[str]) -> None:
+    print_predictions([study()])
+    assert "a/study: 3 slices, counted from the feet; the most like yes: 3 (0.900), 1 (0.600)\n" in (
+        capsys.readouterr().out
+    )
+
+
+def test_each_warning_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    print_predictions([study("a", "Odd.", "Odder."), study("b\x1b[2J", "Odd.")])
+    out, err = capsys.readouterr()
+    assert err == "note: Odd. (2 of 2)\nnote: Odder. (1 of 2)\n"
+    assert "\x1b[2J" not in out
+
+
+def test_a_study_through_the_command(command, made_study_bundle: Path, one_series: Path, tmp_path: Path) -> None:
+    code, out, _ = command("predict", made_study_bundle, one_series, "--json", "--out", tmp_path / "out", "--explain")
+    assert code == 0
+    (p,) = json.loads(out)
+    matters = [n for n, s in enumerate(p["slices"], 1) if s["matters"]]
+    assert set(p["outputs"]) == {f"slice-{n:04d}/{kind}" for n in matters for kind in ("map", "overlay")}
+    assert all(Path(file).is_file() for file in p["outputs"].values())
+    assert p["series"]["shape"] == [len(p["slices"]), 64, 64]
