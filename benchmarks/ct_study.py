@@ -1,7 +1,7 @@
 """A CT study of 300 slices, from the folder to a prediction that a report can be made of, three ways side by side.
 
-Run: python benchmarks/ct_study.py WORK [ROUNDS [SLICES [THREADS]]]   THREADS: of each side, all cores unless told. Where
-the machine is shared, compare the CPU seconds of one thread, since threads that wait for each other spend CPU too.
+Run: python benchmarks/ct_study.py WORK [ROUNDS [SLICES [THREADS]]]   THREADS: of each side, all cores unless told.
+Where the machine is shared, compare the CPU seconds of one thread: threads that wait for each other spend CPU too.
 Goal: 8 times pydicom + scikit-image + eager torch, slice by slice; 10 times Keras. garg2021's networks with drawn
 weights, the same on all sides, and one resize; probabilities, decisions and the slices shown are compared. "study" is
 measured with the network loaded and warm; "process" is all of a fresh process, imports too.

@@ -109,7 +109,7 @@ def test_the_same_call_and_a_further_value_redo_nothing(copied: Path, tiny_data:
     assert len(more.parts) == 3
     assert next(p for p in more.parts if p.made).name == "lr=0.01"
     assert {name: at for name, at in fitted(copied).items() if name in done} == done
-    assert len(list((copied / "cache").glob("*.npy"))) == 1
+    assert len(list((copied / "cache").glob("prepared-*.f32"))) == 1
 
 
 def test_the_train_command_goes_on_with_a_part(

@@ -139,7 +139,7 @@ def test_what_labels_say_of_a_modality_may_be_mended_once_images_are_prepared(tm
     told = [f"{line},{'xray' if '.png' in line else 'ct'}" for line in text[1:]]
     (data / "labels.csv").write_text("\n".join([f"{text[0]},modality", *told]))
     assert modalities() == {"ct": first["ct"], "xray": first[None]}
-    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+    assert len(list((tmp_path / "cache").glob("prepared-*.f32"))) == 1
 
 
 def test_two_folders_have_figures_of_each(mixed_run: Path, tmp_path: Path) -> None:
