@@ -22,7 +22,8 @@ import torch  # noqa: E402
 
 from pneumoscope.core.dataset import ClassSet, Dataset, Sample  # noqa: E402
 from pneumoscope.core.progress import silent  # noqa: E402
-from pneumoscope.core.recipe import Head, Optim, Recipe, Stage  # noqa: E402
+from pneumoscope.core.recipe import Recipe  # noqa: E402
+from pneumoscope.core.stage import Head, Optim, Stage  # noqa: E402
 from pneumoscope.nets.build import Net, build, choose_trainable  # noqa: E402
 from pneumoscope.recipes import find  # noqa: E402
 from pneumoscope.train import loop  # noqa: E402

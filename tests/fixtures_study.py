@@ -12,8 +12,9 @@ import torch
 
 from pneumoscope import phantoms, reading
 from pneumoscope.core.progress import silent
-from pneumoscope.core.recipe import Recipe, Step
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.resolve import resolve
+from pneumoscope.core.stage import Step
 from pneumoscope.evaluate import metrics
 from pneumoscope.nets.build import Net, build
 from pneumoscope.nets.patient import build_patient

@@ -16,8 +16,9 @@ from fixtures_trained import MAPPING
 from pneumoscope import bundle, comparing, phantoms, planning
 from pneumoscope.app.cli import main
 from pneumoscope.core.comparison import REST, Comparison
-from pneumoscope.core.recipe import Recipe, Stage
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.serial import from_json
+from pneumoscope.core.stage import Stage
 from pneumoscope.errors import DataError, IntegrityError, MissingError, PneumoscopeError, RecipeError, UsageError
 from pneumoscope.nets.build import build
 from pneumoscope.nets.weights import cache_folder

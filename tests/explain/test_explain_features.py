@@ -17,7 +17,7 @@ from pneumoscope import api
 from pneumoscope import bundle as bundles
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.image import Image2D
-from pneumoscope.core.recipe import Head
+from pneumoscope.core.stage import Head
 from pneumoscope.errors import MissingError, UsageError
 from pneumoscope.explain import rebuild as rebuilding
 from pneumoscope.explain.rebuild import layer_maps

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from pneumoscope.core.recipe import Stage
 from pneumoscope.core.resolve import resolve
+from pneumoscope.core.stage import Stage
 from pneumoscope.errors import RecipeError
 from pneumoscope.nets import backbones
 from pneumoscope.nets.build import Net, build, choose_trainable

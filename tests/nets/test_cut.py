@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from pneumoscope.core.dataset import ClassSet
-from pneumoscope.core.recipe import Head, Optim, Stage
+from pneumoscope.core.stage import Head, Optim, Stage
 from pneumoscope.nets.build import Net, build, choose_trainable
 from pneumoscope.nets.cut import cut
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from pneumoscope.core.dataset import ClassSet
-from pneumoscope.core.recipe import Head
+from pneumoscope.core.stage import Head
 from pneumoscope.explain.cam import grad_cam
 from pneumoscope.nets.build import Net, ScreeningNet, probabilities, score_seeds
 from pneumoscope.nets.cnn import SimpleCnn

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from torch import nn
 
 from pneumoscope.core.dataset import ClassSet
-from pneumoscope.core.recipe import Head
+from pneumoscope.core.stage import Head
 from pneumoscope.errors import UsageError
 from pneumoscope.nets.architectures import ARCHITECTURES
 from pneumoscope.nets.backbones import build_backbone

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pneumoscope.core.recipe import Head, Optim, Stage
+from pneumoscope.core.stage import Head, Optim, Stage
 from pneumoscope.errors import RecipeError, UsageError
 from pneumoscope.nets.lstm import BothWays
 from pneumoscope.nets.patient import PATIENT, BiLstm, Ensemble, MaxPool, build_patient, weighted

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from pneumoscope.core.dataset import ClassSet
-from pneumoscope.core.recipe import Head, Optim, Stage
+from pneumoscope.core.stage import Head, Optim, Stage
 from pneumoscope.errors import RecipeError
 from pneumoscope.explain.cam import grad_cam
 from pneumoscope.nets.architectures import ARCHITECTURES, architecture

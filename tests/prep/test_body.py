@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pneumoscope.core.image import Image2D
-from pneumoscope.core.recipe import Step
+from pneumoscope.core.stage import Step
 from pneumoscope.errors import RecipeError
 from pneumoscope.io.load import load_study
 from pneumoscope.phantoms.ct import phantom_ct

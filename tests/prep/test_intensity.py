@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pneumoscope.core.image import Image2D
-from pneumoscope.core.recipe import Step
+from pneumoscope.core.stage import Step
 from pneumoscope.errors import RecipeError
 from pneumoscope.prep import pipeline
 from pneumoscope.prep.intensity import brightness, full_range

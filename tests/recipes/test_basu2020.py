@@ -17,8 +17,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 from pneumoscope.core.dataset import ClassSet, Dataset, Sample
-from pneumoscope.core.recipe import Recipe, Stage
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.resolve import resolve
+from pneumoscope.core.stage import Stage
 from pneumoscope.evaluate.split import make_split, role_split
 from pneumoscope.io.draw import draw
 from pneumoscope.io.manifest import Candidate, candidates

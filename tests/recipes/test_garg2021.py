@@ -16,8 +16,8 @@ from mock_studies import Row, prepared
 from torch import nn
 
 from pneumoscope.core.dataset import ClassSet
-from pneumoscope.core.recipe import Stage
 from pneumoscope.core.resolve import resolve
+from pneumoscope.core.stage import Stage
 from pneumoscope.evaluate.split import make_split
 from pneumoscope.nets.build import Net, build, choose_trainable
 from pneumoscope.nets.patient import build_patient, weighted

@@ -9,8 +9,9 @@ from pneumoscope.bundle import DataCard, Facts, Precision, PretrainedWeights
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.image import Image2D
 from pneumoscope.core.paper import Paper
-from pneumoscope.core.recipe import Decision, Head, Optim, Protocol, Recipe, Stage, Step
+from pneumoscope.core.recipe import Decision, Protocol, Recipe
 from pneumoscope.core.result import Curve, Evaluation, Explanation, Gallery, Interval, Picture, Prediction, Sizes
+from pneumoscope.core.stage import Head, Optim, Stage, Step
 from pneumoscope.runtime.screen import Screened
 
 TWO = ("normal", "covid")

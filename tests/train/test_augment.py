@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from pneumoscope.core.recipe import Step
+from pneumoscope.core.stage import Step
 from pneumoscope.errors import RecipeError, UsageError
 from pneumoscope.train.augment import augmentation
 

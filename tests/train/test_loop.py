@@ -12,8 +12,8 @@ from torch import nn
 
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.progress import silent
-from pneumoscope.core.recipe import Optim, Stage
 from pneumoscope.core.resolve import resolve
+from pneumoscope.core.stage import Optim, Stage
 from pneumoscope.errors import IntegrityError
 from pneumoscope.recipes import find
 from pneumoscope.train import loop

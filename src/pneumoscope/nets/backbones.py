@@ -116,9 +116,9 @@ def build_backbone(
     return backbone, dataclasses.replace(used, bn_eps=backbone.bn_eps)
 
 
-def conv_layers(net: nn.Module) -> list[nn.Conv2d]:
+def conv_layers(net: nn.Module) -> list[nn.Conv2d | nn.Conv3d]:
     """The convolutions of `net` from input to output, in the order in which they are defined.
 
     The order of parallel branches is timm's. A depthwise and its pointwise convolution count as two.
     """
-    return [m for m in net.modules() if isinstance(m, nn.Conv2d)]
+    return [m for m in net.modules() if isinstance(m, nn.Conv2d | nn.Conv3d)]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm  # what BatchNorms of one, two and three axes are
 
 from pneumoscope.core.dataset import ClassSet
-from pneumoscope.core.recipe import Stage
+from pneumoscope.core.stage import Stage
 from pneumoscope.errors import RecipeError
 from pneumoscope.nets import backbones
 from pneumoscope.nets.cnn import OWN
@@ -101,7 +101,7 @@ def build(
         UsageError: a network that does not exist.
         MissingError: weights that are not here.
     """
-    outputs = _outputs(stage, classes)
+    outputs = outputs_of(stage, classes)
     torch.manual_seed(seed)
     backbone, used = _backbone(stage, weights_dir, seed)
     _check_scales(stage, backbone)
@@ -137,7 +137,8 @@ def _backbone(stage: Stage, weights_dir: Path | None, seed: int) -> tuple[nn.Mod
     )
 
 
-def _outputs(stage: Stage, classes: ClassSet) -> int:
+def outputs_of(stage: Stage, classes: ClassSet) -> int:
+    """How many outputs the loss of a stage has; raises RecipeError where it does not fit the classes."""
     if stage.loss == "cross_entropy":
         return len(classes.names)
     if len(classes.names) != 2 or classes.positive is None:

@@ -1,7 +1,7 @@
 """What follows a backbone: a convolution, pooling, hidden layers, outputs, and Grad-CAM as a forward computation.
 
-Linear layers, (leaky) ReLU and, in evaluation mode, dropout and BatchNorm are piecewise linear, so the gradient of a
-class score at the last feature map needs no autograd: it is the product of the weight matrices with the rows of
+Linear layers, (leaky, clipped) ReLU and, in evaluation mode, dropout and BatchNorm are piecewise linear, so the gradient
+of a class score at the last feature map needs no autograd: it is the product of the weight matrices with the rows of
 inactive units scaled. Written as tensors in, tensors out, it exports with the graph, and the base install explains
 without torch. Tested equal to autograd. It holds for the last feature map only: earlier ones feed later convolutions,
 also where the head joins them (Garg 2021, Fig. 3).
@@ -14,10 +14,11 @@ import itertools
 import torch
 from torch import Tensor, nn
 
-from pneumoscope.core.recipe import Head
+from pneumoscope.core.stage import Head
 
 LEAK = 0.01
-SLOPES = {"relu": 0.0, "leaky_relu": LEAK}
+CEILING = 10.0  # of the clipped ReLU; Xue 2021 does not say it, so that of MATLAB's example is assumed
+SLOPES = {"relu": 0.0, "leaky_relu": LEAK, "clipped_relu": 0.0}
 
 
 class MlpHead(nn.Module):
@@ -32,6 +33,7 @@ class MlpHead(nn.Module):
         self.pooling = head.pooling
         self.scales = head.scales
         self.slope = SLOPES[head.activation]
+        self.ceiling = CEILING if head.activation == "clipped_relu" else None
         filters = head.convolution
         self.convolution = nn.Conv2d(channels, filters, 3, padding=1) if filters else None
         channels = filters or channels
@@ -63,7 +65,7 @@ class MlpHead(nn.Module):
         features = fixed if self.convolution is None else self._pool(self.last_maps(fixed))
         features = self.dropout(features) if self.dropout_first else features
         for linear, norm in self._hidden():
-            features = nn.functional.leaky_relu(linear(features), self.slope)
+            features = self._activated(linear(features))
             features = features if self.dropout_first else self.dropout(features)
             features = features if norm is None else norm(features)
         return features
@@ -71,7 +73,7 @@ class MlpHead(nn.Module):
     def last_maps(self, maps: Tensor) -> Tensor:
         """The last feature map, `[N, C', h, w]`, of the backbone's `[N, C, h, w]`."""
         if self.convolution is not None:
-            maps = nn.functional.leaky_relu(self.convolution(maps), self.slope)
+            maps = self._activated(self.convolution(maps))
         return torch.as_tensor(self.maps(maps))
 
     def answer(self, maps: Tensor, seeds: Tensor, earlier: tuple[Tensor, ...] = ()) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,6 +95,10 @@ class MlpHead(nn.Module):
         """Whether a tensor of the network, by its name, belongs to the output layer: new for other classes."""
         return name.startswith(f"head.linears.{len(self.linears) - 1}.")
 
+    def _activated(self, x: Tensor) -> Tensor:
+        x = nn.functional.leaky_relu(x, self.slope)
+        return x if self.ceiling is None else x.clamp(max=self.ceiling)
+
     def _joined(self, maps: Tensor, earlier: tuple[Tensor, ...]) -> Tensor:
         """`[N, F]`: the means of the earlier stages in their order, then the last feature map, pooled."""
         pooled = self._pool(maps)
@@ -113,6 +119,9 @@ class MlpHead(nn.Module):
             before = linear(features)
             slope = torch.where(before > 0, 1.0, self.slope).to(before.dtype)
             features = before * slope
+            if self.ceiling is not None:
+                slope = slope * (before < self.ceiling)
+                features = features.clamp(max=self.ceiling)
             if norm is not None:
                 scale, shift = _affine(norm)
                 features = features * scale + shift

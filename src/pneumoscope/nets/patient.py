@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import rnn
 
-from pneumoscope.core.recipe import Head, Stage
 from pneumoscope.core.registry import Registry
+from pneumoscope.core.stage import Head, Stage
 from pneumoscope.errors import RecipeError
 from pneumoscope.nets.head import MlpHead
 from pneumoscope.nets.lstm import BothWays

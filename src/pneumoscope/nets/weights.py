@@ -194,10 +194,10 @@ def load(timm_name: str, weights_dir: Path | None = None) -> tuple[dict[str, tor
         MissingError: no folder has the file, and the hub does not answer or has none.
         IntegrityError: the file that was found cannot be read.
     """
-    path = find(timm_name, weights_dir)
-    if path is not None:
-        tensors = _read(path)
-        return tensors, WeightsUsed(**_fields(_record(timm_name, _digest(tensors))), file=path.name)
+    found = read_local(timm_name, weights_dir)
+    if found is not None:
+        tensors, digest, file = found
+        return tensors, WeightsUsed(**_fields(_record(timm_name, digest)), file=file)
     try:
         path, hub_id = hub_file(timm_name)
     except HubError as error:
@@ -209,9 +209,23 @@ def load(timm_name: str, weights_dir: Path | None = None) -> tuple[dict[str, tor
     return tensors, WeightsUsed(**_fields(record), file=f"hub:{hub_id}")
 
 
+def read_local(name: str, weights_dir: Path | None = None) -> tuple[dict[str, torch.Tensor], str, str] | None:
+    """Tensors, their digest, and the file's name, of the first `<name>.safetensors` among the folders; or None.
+
+    Raises:
+        UsageError: `weights_dir` or $PNEUMOSCOPE_WEIGHTS is no folder.
+        IntegrityError: the file that was found cannot be read.
+    """
+    path = find(name, weights_dir)
+    if path is None:
+        return None
+    tensors = _read(path)
+    return tensors, _digest(tensors), path.name
+
+
 def _missing(timm_name: str, weights_dir: Path | None, why: str) -> MissingError:
     file = f"{timm_name}.safetensors"
-    places = ", ".join(str(folder) for folder in _folders(weights_dir))
+    places = ", ".join(str(folder) for folder in folders(weights_dir))
     return MissingError(
         f"pretrained weights: expected {file} in {places}, or on timm's hub, found none; {why}. "
         f"Put the file there, name its folder with --weights or ${ENVIRONMENT}, "
@@ -223,7 +237,7 @@ def _missing(timm_name: str, weights_dir: Path | None, why: str) -> MissingError
 
 def find(timm_name: str, weights_dir: Path | None = None) -> Path | None:
     """The first `<timm_name>.safetensors` among the folders, or None."""
-    paths = (folder / f"{timm_name}.safetensors" for folder in _folders(weights_dir))
+    paths = (folder / f"{timm_name}.safetensors" for folder in folders(weights_dir))
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -232,15 +246,16 @@ def cache_folder() -> Path:
     return user_cache_path("pneumoscope") / "weights"
 
 
-def _folders(weights_dir: Path | None) -> list[Path]:
+def folders(weights_dir: Path | None) -> list[Path]:
+    """Where weights are looked for, in order; raises UsageError where one that is named is no folder."""
     named = [("--weights", weights_dir), (f"${ENVIRONMENT}", os.environ.get(ENVIRONMENT) or None)]
-    folders = []
+    places = []
     for what, value in named:
         if value is not None:
             if not Path(value).is_dir():
                 raise UsageError(f"{what}: expected a folder of weights files, found '{value}'. Name an existing one.")
-            folders.append(Path(value))
-    return [*folders, cache_folder()]
+            places.append(Path(value))
+    return [*places, cache_folder()]
 
 
 def fitting(

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from pneumoscope.core.image import Image2D
-from pneumoscope.core.recipe import Recipe, Step
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.registry import Registry
+from pneumoscope.core.stage import Step
 from pneumoscope.errors import RecipeError
 from pneumoscope.prep import body, geometry, intensity
 

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.paper import Paper, Reported
-from pneumoscope.core.recipe import Decision, Head, Optim, Protocol, Recipe, Stage, Step
+from pneumoscope.core.recipe import Decision, Protocol, Recipe
 from pneumoscope.core.role import Draw, Role
+from pneumoscope.core.stage import Head, Optim, Stage, Step
 
 _DISEASES = (
     "Atelectasis",

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.paper import Paper, Reported
-from pneumoscope.core.recipe import Decision, Head, Optim, Protocol, Recipe, Stage, Step, Value
+from pneumoscope.core.recipe import Decision, Protocol, Recipe
 from pneumoscope.core.role import Role
+from pneumoscope.core.stage import Head, Optim, Stage, Step, Value
 
 # problem -> suffix of the variant, and what differs from the recipe as written
 _PROBLEMS: dict[str, dict[str, Value]] = {

@@ -15,8 +15,9 @@ from typing import Literal
 
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.paper import Paper, Reported
-from pneumoscope.core.recipe import Decision, Head, Optim, Protocol, Recipe, Stage, Step
+from pneumoscope.core.recipe import Decision, Protocol, Recipe
 from pneumoscope.core.role import Role
+from pneumoscope.core.stage import Head, Optim, Stage, Step
 
 _CLASSES = ClassSet(names=("normal", "pneumonia", "covid"), positive="covid", normal="normal")
 _SLICE = Head(pooling="average", scales=3, hidden=(1024,), dropout=0.5, dropout_first=True)

@@ -18,7 +18,8 @@ from itertools import product
 
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.paper import Paper
-from pneumoscope.core.recipe import Decision, Head, Optim, Protocol, Recipe, Scalar, Stage, Step
+from pneumoscope.core.recipe import Decision, Protocol, Recipe
+from pneumoscope.core.stage import Head, Optim, Scalar, Stage, Step
 
 # the networks compared, and the side in pixels that their ImageNet weights are of
 _COMPARED = {

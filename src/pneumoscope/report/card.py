@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping
 
 from pneumoscope.bundle import Facts
-from pneumoscope.core.recipe import Recipe, Stage
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Interval
 from pneumoscope.core.role import MAIN
+from pneumoscope.core.stage import Stage
 from pneumoscope.report import levels, words
 
 

@@ -13,8 +13,9 @@ import numpy as np
 
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.image import Image2D
-from pneumoscope.core.recipe import Recipe, Step
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Series, SliceAnswer
+from pneumoscope.core.stage import Step
 from pneumoscope.core.study import Study
 from pneumoscope.prep import pipeline
 from pneumoscope.runtime.engine import Engine

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode, v2
 
-from pneumoscope.core.recipe import Step
 from pneumoscope.core.registry import Registry
+from pneumoscope.core.stage import Step
 from pneumoscope.errors import RecipeError
 
 AUGMENT: Registry[Callable[..., Any]] = Registry("augmentation")

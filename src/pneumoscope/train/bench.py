@@ -14,9 +14,10 @@ from torch import Tensor
 from pneumoscope.core.dataset import Dataset, Fold
 from pneumoscope.core.files import write_json
 from pneumoscope.core.progress import Progress
-from pneumoscope.core.recipe import Recipe, Stage
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.role import MAIN
 from pneumoscope.core.serial import Mismatch, from_json
+from pneumoscope.core.stage import Stage
 from pneumoscope.errors import DataError, IntegrityError
 from pneumoscope.evaluate.split import role_split
 from pneumoscope.train.data import Prepared

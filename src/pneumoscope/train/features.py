@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from pneumoscope.core.dataset import Dataset
 from pneumoscope.core.files import write_bytes
 from pneumoscope.core.progress import Progress
-from pneumoscope.core.recipe import Recipe, Stage
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.serial import digest, to_json
+from pneumoscope.core.stage import Stage
 from pneumoscope.errors import IntegrityError
 
 # raised when what is computed from the same inputs changes, so that old files are not taken for new ones

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pneumoscope.core.recipe import Stage
+from pneumoscope.core.stage import Stage
 from pneumoscope.nets.build import Net
 from pneumoscope.nets.cut import cut
 from pneumoscope.train.bench import Bench

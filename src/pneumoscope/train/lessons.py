@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pneumoscope.core.recipe import Stage
+from pneumoscope.core.stage import Stage
 from pneumoscope.errors import DataError
 from pneumoscope.nets.build import Net, probabilities
 from pneumoscope.train import loop

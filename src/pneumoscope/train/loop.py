@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.progress import Progress
-from pneumoscope.core.recipe import Optim, Stage
+from pneumoscope.core.stage import Optim, Stage
 from pneumoscope.errors import IntegrityError
 from pneumoscope.train.augment import augmentation
 from pneumoscope.train.checkpoint import Epoch, Progression, load_fit, save_fit

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from pneumoscope.core.dataset import Dataset
-from pneumoscope.core.recipe import Protocol, Recipe, Stage
+from pneumoscope.core.recipe import Protocol, Recipe
+from pneumoscope.core.stage import Stage
 from pneumoscope.errors import DataError
 from pneumoscope.evaluate.split import make_split
 from pneumoscope.nets.build import Net, probabilities

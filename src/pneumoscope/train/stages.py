@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from pneumoscope.core.recipe import Recipe, Stage
+from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.role import MAIN
+from pneumoscope.core.stage import Stage
 from pneumoscope.errors import RecipeError
 from pneumoscope.nets.build import Net, build, choose_trainable, probabilities
 from pneumoscope.nets.weights import WeightsUsed
