@@ -129,7 +129,7 @@ class Fitted(NamedTuple):
 def fit_fold(bench: Bench, train: list[int], val: list[int], folder: Path, *, fold: int, what: str) -> Fitted:
     """Fit every stage, of images and of patients, on some units; what lies in `folder` is not fitted again."""
     rows = bench.units.rows
-    net, used = fit_stages(bench, rows(train), rows(val), folder, fold=fold, what=what)
+    net, used = fit_stages(bench, bench.units.taught(train), rows(val), folder, fold=fold, what=what)
     if not of_patients(bench.recipe):
         return Fitted(net, used, None, lambda units: predict(bench, net, rows(units)))
     patients = fit_patients(bench, net, train, val, folder, fold=fold, what=what)

@@ -14,8 +14,10 @@ from pneumoscope.errors import IntegrityError
 from pneumoscope.evaluate.decide import decide
 from pneumoscope.nets.build import Net, ScreeningNet
 from pneumoscope.nets.study import DescribingNet, StudyNet
+from pneumoscope.nets.volume import ScreeningVolume, VolumeNet
 from pneumoscope.runtime import engine
 from pneumoscope.runtime.study_engine import StudyEngine
+from pneumoscope.runtime.volume_engine import VolumeEngine
 
 FP32_TOLERANCE = 1e-4
 # of the strongest place of all maps
@@ -34,6 +36,17 @@ def to_onnx(net: Net, input_size: tuple[int, int]) -> bytes:
         ScreeningNet(net),
         (torch.zeros(2, 1, *input_size),),
         ["images"],
+        ["probabilities", "cam"],
+        ({0: torch.export.Dim("n", min=1)},),
+    )
+
+
+def volumes_to_onnx(net: VolumeNet, input_size: tuple[int, int, int]) -> bytes:
+    """The graph of a method of volumes: `volumes [N, 1, D, H, W]` -> `probabilities [N, K]`, `cam [N, K, d, h, w]`."""
+    return _exported(
+        ScreeningVolume(net),
+        (torch.zeros(2, 1, *input_size),),
+        ["volumes"],
         ["probabilities", "cam"],
         ({0: torch.export.Dim("n", min=1)},),
     )
@@ -92,14 +105,34 @@ def check_precisions(graph: bytes, net: Net, images: np.ndarray, threshold: floa
         IntegrityError: the graph in fp32 is further than 1e-4 from torch, or its maps are other than torch's.
     """
 
-    def ask(runner: engine.Engine) -> _Answers:
+    def ask(precision: engine.PrecisionName) -> _Answers:
+        runner = engine.Engine(graph, precision=precision)
         parts = [runner.run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
         got, maps = (np.concatenate(p) for p in zip(*parts, strict=True))
         return _Answers(got, maps, decide(threshold, got, net.classes))
 
     expected, expected_maps = torch_answers(net, images)
     decided = decide(threshold, expected, net.classes)
-    return _compared(graph, _Answers(expected, expected_maps, decided), ask, len(images))
+    return _compared(_Answers(expected, expected_maps, decided), ask, len(images))
+
+
+def check_volumes(
+    graph: bytes, net: VolumeNet, volumes: Sequence[np.ndarray], threshold: float | None
+) -> dict[str, Precision]:
+    """As `check_precisions`, on prepared volumes `[D, H, W]`, one at a time.
+
+    Raises:
+        IntegrityError: as of `check_precisions`.
+    """
+
+    def ask(precision: engine.PrecisionName) -> _Answers:
+        return answers(VolumeEngine(graph, precision=precision).run)
+
+    def answers(run: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> _Answers:
+        of_volumes, maps = (np.stack(part) for part in zip(*(run(volume) for volume in volumes), strict=True))
+        return _Answers(of_volumes, maps, decide(threshold, of_volumes, net.classes))
+
+    return _compared(answers(lambda volume: torch_volume(net, volume)), ask, len(volumes))
 
 
 def check_studies(
@@ -120,7 +153,8 @@ def check_studies(
     asked = [*studies, *(study[:1] for study in studies)]
     judge = StudyEngine(study_graph)
 
-    def ask(runner: engine.Engine) -> _Answers:
+    def ask(precision: engine.PrecisionName) -> _Answers:
+        runner = engine.Engine(graph, precision=precision)
         return _joined(asked, runner.describe, judge.run, lambda p: decide(threshold, p, net.classes))
 
     describing = DescribingNet(net).eval()
@@ -130,7 +164,7 @@ def check_studies(
         lambda features, slices: _run(study_net.eval(), features, slices),
         lambda p: decide(threshold, p, net.classes),
     )
-    return _compared(graph, expected, ask, sum(len(study) for study in studies))
+    return _compared(expected, ask, sum(len(study) for study in studies))
 
 
 class _Answers(NamedTuple):
@@ -160,11 +194,11 @@ def _joined(
 
 
 def _compared(
-    graph: bytes, expected: _Answers, ask: Callable[[engine.Engine], _Answers], n_images: int
+    expected: _Answers, ask: Callable[[engine.PrecisionName], _Answers], n_images: int
 ) -> dict[str, Precision]:
     found: dict[str, Precision] = {}
     for name in engine.supported_precisions():
-        got = ask(engine.Engine(graph, precision=name))
+        got = ask(name)
         largest = float(np.abs(got.probabilities - expected.probabilities).max())
         changed = int((got.decisions != expected.decisions).sum())
         tolerance = FP32_TOLERANCE if name == "fp32" else BF16_TOLERANCE
@@ -194,6 +228,13 @@ def torch_answers(net: Net, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     ]
     probabilities, cams = (np.concatenate(p) for p in zip(*parts, strict=True))
     return probabilities, cams
+
+
+def torch_volume(net: VolumeNet, volume: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities `[K]` and Grad-CAM `[K, d, h, w]` of a prepared volume `[D, H, W]`, by torch in fp32."""
+    given = np.ascontiguousarray(volume[np.newaxis, np.newaxis], dtype=np.float32)
+    probabilities, cam = _run(ScreeningVolume(net).eval(), given)
+    return probabilities[0], cam[0]
 
 
 def torch_study(net: Net, study_net: StudyNet, images: np.ndarray) -> np.ndarray:

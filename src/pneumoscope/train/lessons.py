@@ -13,7 +13,7 @@ from pneumoscope.errors import DataError
 from pneumoscope.nets.build import Net, probabilities
 from pneumoscope.train import loop
 from pneumoscope.train.data import Prepared
-from pneumoscope.train.units import UNKNOWN, truths, with_between
+from pneumoscope.train.units import UNKNOWN, truths
 
 
 class Lesson(NamedTuple):
@@ -41,7 +41,7 @@ def lesson(net: Net, stage: Stage, data: Prepared, train: list[int], val: list[i
         taught = torch.from_numpy(truth.copy())
         taught[found] = data.labels[found]
         return Lesson(found, chosen_on, taught)
-    learned = _those(with_between(data, train), known)
+    learned = _those(train, known)
     for part, positions in (("training", learned), ("validation", chosen_on)):
         if not len(positions):
             raise DataError(

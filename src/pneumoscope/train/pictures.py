@@ -90,7 +90,9 @@ def _looked(run: Shown) -> Gallery:
     if not rows:
         return Gallery(title="", note="", pictures=())
     with torch.inference_mode():
-        _, cams = ScreeningNet(net).eval()(bench.main.take(answers.positions[rows]))
+        _, cams = ScreeningNet(net).eval()(
+            bench.main.take(np.array(bench.units.rows(answers.positions[rows].tolist())))
+        )
     heat = [cam[answers.decisions[row]].numpy() for row, cam in zip(rows, cams, strict=True)]
     return Gallery(
         title="Where the network looked, by class",
@@ -159,11 +161,11 @@ def _chosen(bench: Bench) -> str:
 def _picture(run: Shown, row: np.intp, heat: np.ndarray | None = None) -> Picture:
     bench, _, answers, slices = run
     names = bench.main.dataset.classes.names
-    at, decided = answers.positions[row], answers.decisions[row]
-    truth = bench.units.dataset.samples[at].label
-    place = ""
+    unit, decided = int(answers.positions[row]), int(answers.decisions[row])
+    truth = bench.units.dataset.samples[unit].label
+    at, place = int(bench.units.members[unit][0]), ""
     if slices is not None:
-        at, place, _ = face(bench, slices, int(at), int(decided))
+        at, place, _ = face(bench, slices, unit, decided)
     said = f"{truth}; decided {names[decided]}, {100 * answers.probabilities[row, decided]:.0f} %"
     return Picture(
         pixels=np.array(bench.main.images[at]),

@@ -286,7 +286,8 @@ def _checked(bench: Bench) -> list[np.ndarray]:
     """Prepared images on which exported graphs are compared with torch: of some studies, or one block of images."""
     order = np.random.default_rng(0).permutation(len(bench.units.dataset))
     if not bench.recipe.members:
-        return [np.ascontiguousarray(bench.main.images[np.sort(order[:CHECKED_IMAGES])])]
+        rows = bench.units.rows(np.sort(order[:CHECKED_IMAGES]).tolist())
+        return [np.ascontiguousarray(bench.main.images[rows])]
     found = []
     for unit in order[:CHECKED_STUDIES]:
         rows = bench.units.members[unit]

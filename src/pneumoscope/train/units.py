@@ -21,14 +21,26 @@ UNKNOWN = -1
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Units:
-    """dataset: a sample a unit. members: positions of each one's images among the prepared ones, in their order."""
+    """dataset: a sample a unit. members: positions of each one's images among the prepared ones, in their order.
+
+    origin: of each prepared image the number of the file it came from, `[N]`. beside: of each whether no unit has it,
+    as of a slice between two or one of which nobody said what it shows: it may be learned from, never judged, `[N]`.
+    """
 
     dataset: Dataset
     members: tuple[np.ndarray, ...]
+    origin: np.ndarray
+    beside: np.ndarray
 
     def rows(self, units: list[int]) -> list[int]:
         """Positions of all images of some units."""
         return [int(row) for unit in units for row in self.members[unit]]
+
+    def taught(self, units: list[int]) -> list[int]:
+        """Positions of all images of some units, and of what lies beside them in their series, from feet to head."""
+        rows = self.rows(units)
+        more = np.flatnonzero(self.beside & np.isin(self.origin, self.origin[rows]))
+        return sorted({*rows, *more.tolist()})
 
 
 def units_of(data: Prepared, recipe: Recipe) -> Units:
@@ -37,8 +49,18 @@ def units_of(data: Prepared, recipe: Recipe) -> Units:
     Raises:
         DataError: slices of one patient with several classes, where the patient is judged.
     """
-    if recipe.stages[-1].level in ("image", "slice"):
-        return Units(dataset=data.dataset, members=tuple(np.array([i]) for i in range(len(data.dataset))))
+    if recipe.judges == "study":
+        return _studies(data)
+    samples, members = [], []
+    truth, clean = truths(data)
+    names = data.dataset.classes.names
+    for row in np.flatnonzero((truth != UNKNOWN) & clean & ~data.between):
+        samples.append(dataclasses.replace(data.dataset.samples[row], label=names[truth[row]]))
+        members.append(np.array([row]))
+    return _units(data, dataclasses.replace(data.dataset, samples=tuple(samples)), tuple(members))
+
+
+def _studies(data: Prepared) -> Units:
     rows: dict[str, list[int]] = defaultdict(list)
     samples: dict[str, Sample] = {}
     for row, sample in enumerate(data.dataset.samples):
@@ -54,13 +76,13 @@ def units_of(data: Prepared, recipe: Recipe) -> Units:
             )
         rows[key].append(row)
     dataset = dataclasses.replace(data.given, samples=tuple(samples.values()))
-    return Units(dataset=dataset, members=tuple(np.array(rows[sample.file]) for sample in dataset.samples))
+    return _units(data, dataset, tuple(np.array(rows[sample.file]) for sample in dataset.samples))
 
 
-def with_between(data: Prepared, rows: list[int]) -> list[int]:
-    """Positions of images, and of those between them, in the order of the body."""
-    series = {data.origin[row] for row in rows if is_slice(data, row)}
-    return sorted({*rows, *(int(row) for row in np.flatnonzero(data.between) if data.origin[row] in series)})
+def _units(data: Prepared, dataset: Dataset, members: tuple[np.ndarray, ...]) -> Units:
+    beside = np.ones(len(data.dataset), dtype=bool)
+    beside[[row for of_one in members for row in of_one]] = False
+    return Units(dataset=dataset, members=members, origin=data.origin, beside=beside)
 
 
 def is_slice(data: Prepared, row: int) -> bool:
