@@ -268,5 +268,5 @@ def test_a_class_without_images_is_an_error_before_anything_is_written(tiny_data
 
 
 def test_a_stage_that_images_cannot_train_is_refused(tiny_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="expected 'image' or 'slice', found 'patient'"):
+    with pytest.raises(RecipeError, match="expected a stage of level 'slice' before it"):
         again(tiny_data, tmp_path / "run", overrides={"stages.head.level": "patient"})

@@ -13,7 +13,7 @@ from pneumoscope.core.image import Modality
 from pneumoscope.core.paper import Paper, Reported
 from pneumoscope.core.role import MAIN, Role
 from pneumoscope.core.serial import digest, from_json, to_json
-from pneumoscope.core.stage import SEEDS, Optim, Stage, Step, Value, need
+from pneumoscope.core.stage import SEEDS, Copies, Optim, Stage, Step, Value, need
 from pneumoscope.errors import RecipeError
 
 
@@ -85,6 +85,7 @@ class Recipe:
 
     slices_between: slices of series that are interpolated in each gap between two that are both infected or both not,
         for stages of slices to learn from; nothing is judged by them.
+    copies: of volumes, to learn from; in the paper's protocol parted as if they were volumes of their own.
     roles: data that training asks for; "main" is what is evaluated.
     variants: name -> dotted field -> value, what differs from the recipe as written; `variant` is the one in place.
     search: dotted field -> the values that a search tries, as the paper did.
@@ -102,6 +103,7 @@ class Recipe:
     decision: Decision
     sources: Mapping[str, str]
     slices_between: int = 0
+    copies: tuple[Copies, ...] = ()
     roles: tuple[Role, ...] = (Role(name=MAIN),)
     variants: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
     variant: str | None = None
@@ -110,9 +112,9 @@ class Recipe:
     deviations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for kind in ("prep", "stages", "protocols", "roles"):
+        for kind in ("prep", "stages", "protocols", "roles", "copies"):
             names = [x.name for x in getattr(self, kind)]
-            if not names or len(set(names)) != len(names):
+            if not (names or kind == "copies") or len(set(names)) != len(names):
                 raise RecipeError(f"{self.name}.{kind}: expected different names, at least one, found {names}.")
         _check_decision(self.decision)
         need(0 <= self.slices_between <= 16, "slices_between", "0 to 16 slices", self.slices_between)
@@ -164,6 +166,12 @@ class Recipe:
         """Patients are judged by what a slice network makes of their slices, an ensemble by its patient stages."""
         before: set[str] = set()
         for stage in self.stages:
+            need(
+                not before or (stage.level == "volume") == ("volume" in before),
+                f"stages.{stage.name}.level",
+                "'volume' for all stages or for none",
+                f"'{stage.level}'",
+            )
             asked = {"patient": "slice", "ensemble": "patient"}.get(stage.level)
             holds = asked is None or asked in before
             need(holds, f"stages.{stage.name}", f"a stage of level '{asked}' before it", "none")
@@ -184,8 +192,13 @@ class Recipe:
 
     @property
     def of_studies(self) -> bool:
-        """Whether it takes CT series, slice by slice, and not single images alone."""
-        return any(stage.level in ("slice", "patient", "ensemble") for stage in self.stages)
+        """Whether it takes CT series, slice by slice or whole, and not single images alone."""
+        return any(stage.level != "image" for stage in self.stages)
+
+    @property
+    def of_volumes(self) -> bool:
+        """Whether its networks take CT series as a whole."""
+        return any(stage.level == "volume" for stage in self.stages)
 
     @property
     def judges(self) -> Literal["image", "slice", "study"]:
@@ -228,7 +241,17 @@ class Recipe:
         return from_json(cls, data)
 
 
-METHOD_FIELDS = ("modalities", "classes", "prep", "slices_between", "stages", "protocols", "decision", "roles")
+METHOD_FIELDS = (
+    "modalities",
+    "classes",
+    "prep",
+    "slices_between",
+    "copies",
+    "stages",
+    "protocols",
+    "decision",
+    "roles",
+)
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
@@ -236,7 +259,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         for f in dataclasses.fields(value):
             by_name = path and f.name == "name" and not isinstance(value, Optim)
-            if not (by_name or (isinstance(value, Stage) and f.name in _not_of(value))):
+            if not (by_name or f.name in _hidden(value)):
                 yield from leaves(getattr(value, f.name), f"{path}.{f.name}" if path else f.name)
     elif isinstance(value, Mapping) and value:
         for key, item in value.items():
@@ -253,18 +276,23 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _not_of(stage: Stage) -> tuple[str, ...]:
-    """Fields that mean nothing for a stage of this level, or say where it stands."""
+def _hidden(value: object) -> tuple[str, ...]:
+    """Fields that mean nothing for a stage of this level or an optimiser of this schedule, or say where a stage is."""
+    if isinstance(value, Optim):
+        return () if value.schedule == "step" else ("step_epochs", "step_factor")
+    if not isinstance(value, Stage):
+        return ()
     return (
         "variants",
-        *(() if stage.level == "slice" else ("learns",)),
-        *(() if stage.level == "patient" else ("features",)),
+        *(() if value.level == "slice" else ("learns",)),
+        *(() if value.level == "patient" else ("features",)),
     )
 
 
 def method_leaves(recipe: Recipe) -> list[tuple[str, Any]]:
     """The leaves that describe the method, each of which must have a source; of series only where it takes them."""
-    names = [name for name in METHOD_FIELDS if recipe.of_studies or name != "slices_between"]
+    lacking = {"slices_between": not recipe.of_studies or recipe.of_volumes, "copies": not recipe.copies}
+    names = [name for name in METHOD_FIELDS if not lacking.get(name, False)]
     return [leaf for name in names for leaf in leaves(getattr(recipe, name), name)]
 
 

@@ -1,4 +1,4 @@
-"""One fit of one network, and the steps that prepare or change what it sees."""
+"""One fit of one network, and the steps and copies that prepare or change what it sees."""
 
 from __future__ import annotations
 
@@ -29,6 +29,23 @@ class Step:
 
     name: str
     args: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Copies:
+    """Changed copies of training volumes, made once, before training (Xue 2021, section 2.2.5).
+
+    shares: class -> how many of its volumes get a copy, above 0 and at most 1, drawn by a seed. prep: the steps that
+    prepare it, where "crop" takes "least" and "most", between which a share of the slices' sides is drawn.
+    """
+
+    name: str
+    shares: Mapping[str, float]
+    prep: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        for label, share in self.shares.items():
+            need(0 < share <= 1, f"copies.{self.name}.shares.{label}", "a share in (0, 1]", share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,17 +80,24 @@ class Head:
 
 @dataclass(frozen=True, kw_only=True)
 class Optim:
-    """The optimiser and its learning-rate curve."""
+    """The optimiser and its learning-rate curve.
+
+    schedule: "step" multiplies the rate by `step_factor` after every `step_epochs` epochs.
+    """
 
     name: Literal["adam", "sgd"]
     lr: float
     momentum: float = 0.0
     weight_decay: float = 0.0
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "step"] = "constant"
+    step_epochs: int = 1
+    step_factor: float = 1.0
 
     def __post_init__(self) -> None:
         need(0 < self.lr < math.inf, "optim.lr", "a finite number above 0", self.lr)
         need(0 <= self.momentum < 1, "optim.momentum", "a number in [0, 1)", self.momentum)
+        need(self.step_epochs >= 1, "optim.step_epochs", "at least 1 epoch", self.step_epochs)
+        need(0 < self.step_factor <= 1, "optim.step_factor", "a factor in (0, 1]", self.step_factor)
         need(0 <= self.weight_decay < math.inf, "optim.weight_decay", "a finite number, at least 0", self.weight_decay)
 
 
@@ -132,6 +156,6 @@ class Stage:
                 f"1..9999, found '{self.trainable}'."
             )
         need(0 <= self.seed < SEEDS, f"stages.{self.name}.seed", f"0..{SEEDS - 1}", self.seed)
-        started = ("imagenet", "random", *(("medicalnet",) if self.level == "volume" else ()))
-        known = self.init in started or self.init.startswith("stage:")
-        need(known, f"stages.{self.name}.init", f"'{"', '".join(started)}' or 'stage:<name>'", f"'{self.init}'")
+        known = ("imagenet", "random", *(("medicalnet",) if self.level == "volume" else ()))
+        rule = f"{', '.join(repr(init) for init in known)} or 'stage:<name>'"
+        need(self.init in known or self.init.startswith("stage:"), f"stages.{self.name}.init", rule, f"'{self.init}'")

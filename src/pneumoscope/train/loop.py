@@ -114,6 +114,8 @@ def learning_rate(optim: Optim, epoch: int, epochs: int) -> float:
     """The rate of an epoch, counted from 0; cosine annealing falls from `lr` towards 0 (Loshchilov & Hutter 2017)."""
     if optim.schedule == "constant":
         return optim.lr
+    if optim.schedule == "step":
+        return optim.lr * optim.step_factor ** (epoch // optim.step_epochs)
     return optim.lr * 0.5 * (1 + math.cos(math.pi * epoch / epochs))
 
 
