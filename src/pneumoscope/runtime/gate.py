@@ -35,10 +35,15 @@ class Verdict:
     warnings: tuple[str, ...] = ()
 
 
-def judge(study: Study, modalities: tuple[Modality, ...], *, series: bool = False) -> Verdict:
-    """Whether a method made for `modalities` may judge the study. series: it takes CT series, slice by slice."""
+def judge(study: Study, modalities: tuple[Modality, ...], *, series: bool = False, whole: bool = False) -> Verdict:
+    """Whether a method made for `modalities` may judge the study.
+
+    series: it takes CT series. whole: it takes nothing else.
+    """
     if study.volume is not None:
         return _judge_series(study.volume, study.headers, modalities) if series else _single_only(study.volume)
+    if whole:
+        return Verdict(reasons=("series: expected a CT series, which is what this bundle judges, found one image.",))
     image = study.images[0]
     wanted = " or ".join(NAMES[m] for m in modalities)
     reasons = [*_wrong_kind(image, study.headers, modalities, wanted), *_wrong_picture(image, wanted)]

@@ -28,11 +28,13 @@ from pneumoscope.core.serial import digest, from_json, to_json
 from pneumoscope.errors import DataError, PneumoscopeError
 from pneumoscope.io import load
 from pneumoscope.prep import pipeline
+from pneumoscope.prep.sizes import input_size
 from pneumoscope.prep.slices import interpolated
 from pneumoscope.runtime import gate
+from pneumoscope.train.copies import copies_of
 from pneumoscope.train.notes import together
 
-FORMAT = 3  # raised when what lies in a prepared file changes
+FORMAT = 4  # raised when what lies in a prepared file changes
 AHEAD = 256  # images that may be ready and wait for the disk
 
 
@@ -40,11 +42,12 @@ AHEAD = 256  # images that may be ready and wait for the disk
 class Prepared:
     """A dataset as the network takes it, without the images that the gate refused.
 
-    dataset: a sample an image; each slice of a series is a sample of its own, named `<file>#<number from the feet>`.
-    images: float32 `[N, H, W]` in 0..1, mapped from a file. pixels: width times height of each image as it was read,
+    dataset: a sample an image; each slice of a series is a sample of its own, named `<file>#<number from the feet>`,
+    and so is a changed copy of a volume, `<file>#<name>`. images: float32 `[N, H, W]` in 0..1, or `[N, D, H, W]` of
+    volumes, mapped from a file. pixels: width times height of each image as it was read,
     `[N]`. infection: of each image 1, 0, or -1 where nobody said, as slices.csv has it, `[N]`. given: the samples as
     they were given, a series whole; origin: which of them each image is of, `[N]`. between: of each image whether it is
-    none of the scan's but one between two slices, to be learned from alone, `[N]`. notes: what was noticed.
+    none of the scan's but one between two slices, or a copy, to be learned from alone, `[N]`. notes: what was noticed.
     """
 
     dataset: Dataset
@@ -63,14 +66,14 @@ class Prepared:
         return torch.tensor([classes.index(s.label) for s in self.dataset.samples])
 
     @property
-    def input_size(self) -> tuple[int, int]:
-        """Height and width."""
-        return (self.images.shape[1], self.images.shape[2])
+    def input_size(self) -> tuple[int, ...]:
+        """Height and width; of volumes, depth before them."""
+        return tuple(self.images.shape[1:])
 
     def take(self, positions: np.ndarray) -> Tensor:
-        """Images as `[n, 1, H, W]`."""
+        """Images as `[n, 1, H, W]`, volumes as `[n, 1, D, H, W]`."""
         x = torch.from_numpy(np.ascontiguousarray(self.images[positions])).unsqueeze(1)
-        return x.contiguous(memory_format=torch.channels_last)
+        return x.contiguous(memory_format=torch.channels_last if x.ndim == 4 else torch.channels_last_3d)
 
     def positions(self, files: Sequence[str]) -> list[int]:
         """Positions of the samples of these files."""
@@ -114,7 +117,7 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
     samples = [
         _row(dataset.samples[at], found.slices[i], found.modalities[i], name) for i, at in enumerate(found.taken)
     ]
-    images: np.ndarray = np.memmap(path, np.float32, "r", shape=(len(samples), *pipeline.input_size(recipe)))
+    images: np.ndarray = np.memmap(path, np.float32, "r", shape=(len(samples), *input_size(recipe)))
     # samples stand in the order of their names; so do images, but for names with a blank or such after another's end
     order = sorted(range(len(samples)), key=lambda i: samples[i].file)
     if order != list(range(len(samples))):
@@ -131,7 +134,9 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
         infection=np.array(infection, dtype=np.int64)[order],
         given=dataclasses.replace(dataset, samples=tuple(dataset.samples[at] for at in given)),
         origin=np.array([numbers[at] for at in found.taken], dtype=np.int64)[order],
-        between=np.array([n is not None and n % 1 != 0 for n in found.slices], dtype=bool)[order],
+        between=np.array([isinstance(n, str) or (n is not None and n % 1 != 0) for n in found.slices], dtype=bool)[
+            order
+        ],
         notes=found.notes,
     )
 
@@ -144,7 +149,18 @@ def _between_by(dataset: Dataset, recipe: Recipe) -> list[object]:
     return [recipe.slices_between, healthy, sorted(dataset.slices.items())]
 
 
-def _row(sample: Sample, number: float | None, modality: Modality | None, made: str) -> Sample:
+def _named_by(dataset: Dataset, recipe: Recipe) -> list[object]:
+    """What prepared images depend on."""
+    found: list[object] = [[s.digest for s in dataset.samples], to_json(recipe.prep), to_json(recipe.modalities)]
+    if recipe.of_volumes:
+        return [*found, to_json(recipe.copies), [s.label for s in dataset.samples] if recipe.copies else []]
+    if recipe.slices_between:
+        known = [[s.label for s in dataset.samples], dict(dataset.slices), recipe.classes.normal]
+        return [*found, recipe.of_studies, recipe.slices_between, known]
+    return [*found, recipe.of_studies]
+
+
+def _row(sample: Sample, number: float | str | None, modality: Modality | None, made: str) -> Sample:
     """The sample that one image is: itself, or a slice of it. What labels.csv says is read anew, not from the cache.
 
     made: name of the file it lies in; a slice between two is another where it was made from others.
@@ -156,9 +172,14 @@ def _row(sample: Sample, number: float | None, modality: Modality | None, made: 
     return dataclasses.replace(sample, file=slice_name(sample.file, number), digest=digest(of))
 
 
-def slice_name(file: str, number: float) -> str:
-    """What a slice of a series is called, or one between two; sorted by it, they run from the feet to the head."""
-    return f"{file}#{number:09.4f}"
+def _is_between(number: float | str | None) -> bool:
+    """Of a slice's number, or a copy's name."""
+    return isinstance(number, str) or (number is not None and number % 1 != 0)
+
+
+def slice_name(file: str, number: float | str) -> str:
+    """What a slice of a series is called, or one between two, or a copy; sorted, slices run from feet to head."""
+    return f"{file}#{number}" if isinstance(number, str) else f"{file}#{number:09.4f}"
 
 
 def _check_complete(kept: Dataset, notes: tuple[str, ...]) -> None:
@@ -172,12 +193,13 @@ def _check_complete(kept: Dataset, notes: tuple[str, ...]) -> None:
 class _Read:
     """What reading found, of each image that the gate lets pass, in the order of the names that they are sorted by.
 
-    taken: position of its sample. slices: its number in a series, None for an image. names: of the file that a slice
-    came from, relative to the dataset's folder. modalities: what the files say; None where they do not.
+    taken: position of its sample. slices: its number in a series, the name of a copy, None for an image or a volume.
+    names: of the file that a slice came from, relative to the dataset's folder. modalities: what the files say; None
+    where they do not.
     """
 
     taken: tuple[int, ...]
-    slices: tuple[float | None, ...]
+    slices: tuple[float | str | None, ...]
     names: tuple[str, ...]
     pixels: tuple[int, ...]
     modalities: tuple[Modality | None, ...]
@@ -188,11 +210,11 @@ class _One(NamedTuple):
     """One file, read: its images `[n, H, W]`, or why the gate refuses it, or why it cannot be read.
 
     numbers, names: of the slices of a series, and the files they came from; none for an image. A slice between two has
-    the name of the one below.
+    the name of the one below. Of a volume and its copies: None, and their names.
     """
 
     images: np.ndarray | None = None
-    numbers: tuple[float, ...] = ()
+    numbers: tuple[float | str | None, ...] = ()
     names: tuple[str, ...] = ()
     pixels: int = 0
     modality: Modality | None = None
@@ -206,7 +228,7 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
     bad: list[str] = []
     notes: Counter[str] = Counter()
     refused: list[str] = []
-    taken: list[tuple[int, float | None, str, int, Modality | None]] = []
+    taken: list[tuple[int, float | str | None, str, int, Modality | None]] = []
     # images are written as they are read, and samples stand in the order of their names: so must slices among them
     order = sorted(range(len(dataset)), key=lambda i: slice_name(dataset.samples[i].file, 0))
     with part.open("wb") as file, ThreadPoolExecutor(max_workers=2) as pool:
@@ -232,7 +254,7 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
             f"{len(dataset)} that are not: {' | '.join(bad[:3])} Mend the files, or take their lines out of labels.csv."
         )
     part.replace(path)
-    noun = "studies" if any(number is not None for _, number, *_ in taken) else "images"
+    noun = "studies" if recipe.of_volumes or any(number is not None for _, number, *_ in taken) else "images"
     lines = together(notes, len(dataset), noun)
     if refused:
         lines.insert(0, f"{len(refused)} of {len(dataset)} {noun} were left out, the first one for: {refused[0]}")
@@ -250,9 +272,11 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
 def _read(dataset: Dataset, sample: Sample, recipe: Recipe) -> _One:
     try:
         study = load.load_study(Path(dataset.root) / sample.file)
-        verdict = gate.judge(study, recipe.modalities, series=recipe.of_studies)
+        verdict = gate.judge(study, recipe.modalities, series=recipe.of_studies, whole=recipe.of_volumes)
         if verdict.reasons:
             return _One(refused=verdict.reasons[0])  # without the file's name, which may be a patient's
+        if study.volume is not None and recipe.of_volumes:
+            return _whole(study.volume, dataset, sample, recipe, (*study.warnings, *verdict.warnings))
         if study.volume is not None:
             return _series(study.volume, dataset, sample, recipe, (*study.warnings, *verdict.warnings))
         image = study.images[0]
@@ -287,6 +311,23 @@ def _series(volume: Volume, dataset: Dataset, sample: Sample, recipe: Recipe, no
         images=np.stack([pipeline.run(image, recipe.prep).pixels for image in volume.images()]),
         numbers=tuple(numbers),
         names=tuple(names),
+        pixels=volume.shape[1] * volume.shape[2],
+        modality="ct",
+        notes=(*notes, *volume.warnings),
+    )
+
+
+def _whole(volume: Volume, dataset: Dataset, sample: Sample, recipe: Recipe, notes: tuple[str, ...]) -> _One:
+    """A series as one volume, and its copies."""
+    from pneumoscope.prep.volume_steps import prepare_volume
+
+    made = [prepare_volume(volume, recipe.prep).values]
+    copies = copies_of(sample, dataset, recipe)
+    made += [prepare_volume(volume, steps).values for steps in copies.values()]
+    return _One(
+        images=np.stack(made),
+        numbers=(None, *copies),
+        names=("",) * len(made),
         pixels=volume.shape[1] * volume.shape[2],
         modality="ct",
         notes=(*notes, *volume.warnings),

@@ -50,13 +50,14 @@ def cached_features(
     asked = range(len(dataset)) if rows is None else rows.tolist()
     paths = {i: _path(cache, digest([*key, dataset.samples[i].digest])) for i in asked}
     missing = [i for i, path in paths.items() if not path.exists()]
-    frozen.eval().to(memory_format=torch.channels_last)
+    layout = torch.channels_last if images.ndim == 3 else torch.channels_last_3d
+    frozen.eval().to(memory_format=layout)
     done = len(paths) - len(missing)
     with torch.inference_mode():
         for start in range(0, len(missing), BATCH):
             chunk = missing[start : start + BATCH]
             x = torch.from_numpy(np.ascontiguousarray(images[chunk])).unsqueeze(1)
-            answers = compute(x.contiguous(memory_format=torch.channels_last))
+            answers = compute(x.contiguous(memory_format=layout))
             for i, values in zip(chunk, answers.contiguous().numpy(), strict=True):
                 _write(paths[i], values)
             done += len(chunk)

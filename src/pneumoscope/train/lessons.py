@@ -30,7 +30,7 @@ def lesson(net: Net, stage: Stage, data: Prepared, train: list[int], val: list[i
     Raises:
         DataError: no slice of which it is known what it shows, in what is learned from or in what chooses.
     """
-    if stage.level == "image":
+    if stage.level in ("image", "volume"):
         return Lesson(np.asarray(train, dtype=np.int64), np.asarray(val, dtype=np.int64), data.labels)
     truth, clean = truths(data)
     known = (truth != UNKNOWN) & clean

@@ -1,4 +1,4 @@
-"""A recipe's stages of images and slices, fitted one after the other on one fold."""
+"""A recipe's stages of images, slices and volumes, fitted one after the other on one fold."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.role import MAIN
 from pneumoscope.core.stage import Stage
-from pneumoscope.errors import RecipeError
 from pneumoscope.nets.build import Net, build, choose_trainable, probabilities
+from pneumoscope.nets.volume import build_volume
 from pneumoscope.nets.weights import WeightsUsed
-from pneumoscope.prep import pipeline
+from pneumoscope.prep.sizes import input_size
 from pneumoscope.train import loop
 from pneumoscope.train.bench import Bench
 from pneumoscope.train.checkpoint import Progression, load_tensors, save_tensors
@@ -26,17 +27,14 @@ from pneumoscope.train.lessons import lesson
 def fit_stages(
     bench: Bench, train: list[int], val: list[int], folder: Path, *, fold: int, what: str
 ) -> tuple[Net, WeightsUsed | None]:
-    """Fit every stage of images or slices on one fold, skipping those whose weights are there; the last one's network.
+    """Fit every stage of images, slices or volumes on one fold, skipping those whose weights are there.
 
     train, val: positions of images in the main role; a stage of another role learns from all of that role, once for all
-    folds.
+    folds. The last stage's network comes back.
 
     Raises:
-        RecipeError: a recipe without such a stage.
         DataError: nothing that a stage of slices could learn from.
     """
-    net: Net | None = None
-    used = None
     for stage in of_images(bench.recipe):
         net, used = _start(bench, stage, folder)
         frozen = choose_trainable(net, stage)
@@ -49,14 +47,12 @@ def fit_stages(
             positions = data.positions(part.train), data.positions(part.val or part.train)
             _fit(bench, net, stage, frozen, *positions, done, fold=0, what=f"{stage.name}, once for all folds")
         loop.overlay(net, load_tensors(done)[0])
-    if net is None:
-        raise RecipeError(f"{bench.recipe.name}.stages: expected one of level 'image' or 'slice', found none.")
     return net.eval(), used
 
 
 def of_images(recipe: Recipe) -> list[Stage]:
-    """The stages whose networks see images, one by one."""
-    return [stage for stage in recipe.stages if stage.level in ("image", "slice")]
+    """The stages whose networks see images, or volumes, one by one; every recipe has one."""
+    return [stage for stage in recipe.stages if stage.level in ("image", "slice", "volume")]
 
 
 def fitted(bench: Bench, folder: Path) -> Net:
@@ -77,13 +73,7 @@ def pretrained(recipe: Recipe, weights_dir: Path | None) -> dict[str, str]:
     found = {}
     for stage in of_images(recipe):
         if not stage.init.startswith("stage:"):
-            _, used = build(
-                stage,
-                recipe.classes_of(stage.role),
-                input_size=pipeline.input_size(recipe),
-                weights_dir=weights_dir,
-                seed=stage.seed,
-            )
+            _, used = _built(stage, recipe.classes_of(stage.role), input_size(recipe), weights_dir, stage.seed)
             if used is not None and used.file is not None:
                 found[stage.name] = used.digest
     return found
@@ -146,20 +136,27 @@ def _start(bench: Bench, stage: Stage, folder: Path) -> tuple[Net, WeightsUsed |
         first = next(s for s in bench.recipe.stages if s.name == of)
         before.insert(0, first)
     data = bench.data[stage.role]
-    net, used = build(
-        dataclasses.replace(stage, init=first.init),
-        data.dataset.classes,
-        input_size=data.input_size,
-        weights_dir=bench.weights_dir,
-        seed=first.seed,  # what no stage trained must be as the first one found it
-    )
-    net.to(memory_format=torch.channels_last)
+    # the first one's seed: what no stage trained must be as it found it
+    begun = dataclasses.replace(stage, init=first.init)
+    net, used = _built(begun, data.dataset.classes, data.input_size, bench.weights_dir, first.seed)
+    net.to(memory_format=torch.channels_last_3d if stage.level == "volume" else torch.channels_last)
     for earlier in before:
         state, _ = load_tensors(bench.folder(earlier, folder) / f"{earlier.name}.safetensors")
         if bench.data[earlier.role].dataset.classes != data.dataset.classes:
             state = {name: tensor for name, tensor in state.items() if not net.head.is_output(name)}
         loop.overlay(net, state)
     return net, used
+
+
+def _built(
+    stage: Stage, classes: ClassSet, size: tuple[int, ...], weights_dir: Path | None, seed: int
+) -> tuple[Net, WeightsUsed | None]:
+    """A stage's network for images `(H, W)` or volumes `(D, H, W)`."""
+    if stage.level == "volume":
+        depth, height, width = size
+        return build_volume(stage, classes, input_size=(depth, height, width), weights_dir=weights_dir, seed=seed)
+    height, width = size
+    return build(stage, classes, input_size=(height, width), weights_dir=weights_dir, seed=seed)
 
 
 def _seed(stage: Stage, fold: int) -> int:

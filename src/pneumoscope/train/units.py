@@ -49,6 +49,11 @@ def units_of(data: Prepared, recipe: Recipe) -> Units:
     Raises:
         DataError: slices of one patient with several classes, where the patient is judged.
     """
+    if recipe.of_volumes:
+        # the paper made copies first and parted them as volumes of their own
+        judged = np.flatnonzero(~data.between | (recipe.protocol.unit == "image"))
+        whole = tuple(data.dataset.samples[row] for row in judged)
+        return _units(data, dataclasses.replace(data.dataset, samples=whole), tuple(np.array([row]) for row in judged))
     if recipe.judges == "study":
         return _studies(data)
     samples, members = [], []
