@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -197,6 +198,20 @@ def test_a_slice_that_the_gate_refuses_is_left_out_of_its_study(screener: Screen
     assert len(p.warnings) == len(set(p.warnings))
     refused = screener.answer("group", parts[1:2]).prediction
     assert not refused.accepted
+
+
+def test_many_files_passed_over_for_one_reason_are_one_line(
+    made_study_bundle: Path, one_series: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(one_series, tmp_path / "study")
+    for i in range(9):
+        (tmp_path / "study" / f"{i}.txt").write_text("a text")
+    (tmp_path / "study" / "x.pdf").write_bytes(b"%PDF-1.4 " + bytes(200))
+    said: list[str] = []
+    (result,) = Screener(bundles.load(str(made_study_bundle)), say=said.append).screen([tmp_path / "study"])
+    assert result.prediction.accepted
+    assert len(said) == 2
+    assert f"passed over 9 files, {tmp_path}/study/0.txt for one: text, no image that is read" in said
 
 
 def test_the_recipe_tells_its_classifiers_of_studies() -> None:
