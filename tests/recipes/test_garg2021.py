@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +23,9 @@ from pneumoscope.nets.patient import build_patient, weighted
 from pneumoscope.recipes import find
 from pneumoscope.train import loop
 from pneumoscope.train.augment import AUGMENT
-from pneumoscope.train.lessons import lesson
+from pneumoscope.train.data import Prepared
+from pneumoscope.train.lessons import Lesson, lesson
+from pneumoscope.train.units import units_of
 
 WRITTEN = resolve(find("garg2021")[0])
 PAPER = resolve(find("garg2021")[0], protocol="paper")
@@ -233,7 +234,7 @@ class Bright(nn.Module):
         return torch.stack([-bright, bright, torch.full_like(bright, -9.0)], dim=1)
 
 
-def named(positions: np.ndarray, labels: torch.Tensor, data: Any) -> dict[str, str]:
+def named(positions: np.ndarray, labels: torch.Tensor, data: Prepared) -> dict[str, str]:
     """Slice -> what it is taught as: `{"n0#0.5": "normal"}`."""
     found = {}
     for at in positions.tolist():
@@ -243,15 +244,17 @@ def named(positions: np.ndarray, labels: torch.Tensor, data: Any) -> dict[str, s
     return found
 
 
-def rows_of(data: Any, names: tuple[str, ...]) -> list[int]:
-    """Positions of studies' own slices, as `Units.rows` gives them."""
-    return [i for i, o in enumerate(data.origin) if data.given.samples[o].file in names and not data.between[i]]
+def taught(name: str, data: Prepared) -> Lesson:
+    """What a step is taught of the table's parts."""
+    units = units_of(data, WRITTEN)
+    train, val = ([i for i, s in enumerate(units.dataset.samples) if s.file in part] for part in (TRAIN, VAL))
+    return lesson(Bright(), stage(name), data, units.taught(train), units.rows(val))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["last-layers", "unfreeze"])
 def test_labelled_slices_teach_with_those_between_but_no_normal_one_of_an_infected_patient(name: str) -> None:
     data = prepared(TABLE, WRITTEN.classes, (4, 4))
-    found = lesson(Bright(), stage(name), data, rows_of(data, TRAIN), rows_of(data, VAL))  # type: ignore[arg-type]
+    found = taught(name, data)
     assert named(found.train, found.labels, data) == LABELLED
     assert named(found.val, found.labels, data) == CHOSEN_ON
 
@@ -262,7 +265,7 @@ def test_unlabelled_slices_that_the_network_calls_infected_are_taught_the_patien
     for i, sample in enumerate(data.dataset.samples):
         name, _, number = sample.file.partition("#")
         data.images[i] = 0.2 if f"{name}#{float(number):g}" in dark else 0.8
-    found = lesson(Bright(), stage("unlabelled"), data, rows_of(data, TRAIN), rows_of(data, VAL))  # type: ignore[arg-type]
+    found = taught("unlabelled", data)
     # c1's are called pneumonia, and taught as covid
     expected = {f"c1#{z}": "covid" for z in (1, 2, 3)} | {f"p1#{z}": "pneumonia" for z in (0, 2)}
     assert named(found.train, found.labels, data) == expected

@@ -44,7 +44,8 @@ def pretend(worth: Callable[[Recipe, int], float], at: object = search) -> None:
 
     def prepare(dataset, recipe, folder, progress):
         labels = torch.tensor([dataset.classes.index(s.label) for s in dataset.samples])
-        return SimpleNamespace(dataset=dataset, labels=labels)
+        alone = {"given": dataset, "origin": np.arange(len(dataset)), "between": np.zeros(len(dataset), dtype=bool)}
+        return SimpleNamespace(dataset=dataset, labels=labels, **alone)
 
     def answer_folds(bench, split, out, *, after):
         for k in range(len(split.folds)):

@@ -1,4 +1,4 @@
-"""What is judged as one: images, slices of series of which it is known what they show, studies; and what lies beside."""
+"""What is judged as one: images, slices of series of which it is known what they show, studies."""
 
 from __future__ import annotations
 

@@ -107,8 +107,7 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
     Raises:
         DataError: files that cannot be read, of which the first ones are named, or no image left of a class.
     """
-    named_by = [[s.digest for s in dataset.samples], to_json(recipe.prep), to_json(recipe.modalities)]
-    name = digest([FORMAT, *named_by, *_between_by(dataset, recipe)])[:20]
+    name = digest([FORMAT, *_named_by(dataset, recipe)])[:20]
     path, about = folder / f"prepared-{name}.f32", folder / f"prepared-{name}.json"
     if not (path.exists() and about.exists()):
         folder.mkdir(parents=True, exist_ok=True)
@@ -134,41 +133,31 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
         infection=np.array(infection, dtype=np.int64)[order],
         given=dataclasses.replace(dataset, samples=tuple(dataset.samples[at] for at in given)),
         origin=np.array([numbers[at] for at in found.taken], dtype=np.int64)[order],
-        between=np.array([isinstance(n, str) or (n is not None and n % 1 != 0) for n in found.slices], dtype=bool)[
-            order
-        ],
+        between=np.array([_is_between(n) for n in found.slices], dtype=bool)[order],
         notes=found.notes,
     )
 
 
-def _between_by(dataset: Dataset, recipe: Recipe) -> list[object]:
-    """What decides, beside the scans, which slices are made between two, and of what."""
-    if not recipe.slices_between:
-        return []
-    healthy = [sample.label == dataset.classes.normal for sample in dataset.samples]
-    return [recipe.slices_between, healthy, sorted(dataset.slices.items())]
-
-
 def _named_by(dataset: Dataset, recipe: Recipe) -> list[object]:
-    """What prepared images depend on."""
+    """What prepared images depend on: the files, the steps, and what decides which are made beside the scans' own."""
     found: list[object] = [[s.digest for s in dataset.samples], to_json(recipe.prep), to_json(recipe.modalities)]
-    if recipe.of_volumes:
-        return [*found, to_json(recipe.copies), [s.label for s in dataset.samples] if recipe.copies else []]
-    if recipe.slices_between:
-        known = [[s.label for s in dataset.samples], dict(dataset.slices), recipe.classes.normal]
-        return [*found, recipe.of_studies, recipe.slices_between, known]
-    return [*found, recipe.of_studies]
+    if recipe.of_volumes and recipe.copies:
+        return [*found, to_json(recipe.copies), recipe.protocol.seed, [s.label for s in dataset.samples]]
+    if recipe.slices_between and not recipe.of_volumes:
+        healthy = [sample.label == dataset.classes.normal for sample in dataset.samples]
+        return [*found, recipe.slices_between, healthy, sorted(dataset.slices.items())]
+    return found
 
 
 def _row(sample: Sample, number: float | str | None, modality: Modality | None, made: str) -> Sample:
     """The sample that one image is: itself, or a slice of it. What labels.csv says is read anew, not from the cache.
 
-    made: name of the file it lies in; a slice between two is another where it was made from others.
+    made: name of the file it lies in; a slice between two, or a copy, is another where it was made from others.
     """
     sample = dataclasses.replace(sample, modality=modality or sample.modality)
     if number is None:
         return sample
-    of = [sample.digest, number] if number % 1 == 0 else [sample.digest, number, made]
+    of = [sample.digest, number, made] if _is_between(number) else [sample.digest, number]
     return dataclasses.replace(sample, file=slice_name(sample.file, number), digest=digest(of))
 
 
