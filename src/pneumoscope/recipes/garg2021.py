@@ -263,6 +263,11 @@ RECIPE = Recipe(
             "patient, by inner folds; that of the paper's protocol from the classifiers' own, as nothing else is "
             "said."
         ),
+        (
+            "Where half or more of a picture's edge is lit (a crop within the body, as in SARS-CoV-2-CT), dark regions "
+            "that the edge cuts open count as body: the largest contour alone would lose those lungs. Whole slices are "
+            "masked as in the paper."
+        ),
         "Step 1 chooses its weights on a part of the role pretrain, not on COVIDx-CT's official test part.",
     ),
 )
