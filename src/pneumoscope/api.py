@@ -352,7 +352,7 @@ def verify(bundle: str) -> float:
     Raises:
         IntegrityError: bytes that changed, or another answer.
     """
-    from pneumoscope.runtime.screen import run_check
+    from pneumoscope.runtime.check import run_check
 
     loaded = bundles.load(bundle)
     loaded.verify()

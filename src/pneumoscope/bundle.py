@@ -314,9 +314,10 @@ def _check_prep(recipe: Recipe) -> None:
 
     from pneumoscope.core.image import Image2D
     from pneumoscope.prep import pipeline
+    from pneumoscope.prep.sizes import input_size
 
-    pipeline.input_size(recipe)
-    if "ct" not in recipe.modalities:
+    input_size(recipe)
+    if "ct" not in recipe.modalities or recipe.of_volumes:
         return
     slice_ = Image2D(pixels=np.zeros((64, 64), np.float32), unit="HU")
     try:

@@ -46,7 +46,8 @@ def data_of(name: str, tiny_data: Path, folder: Path) -> tuple[list[str | Path],
     return [tiny_data], MAPPING if name == "szalay2021" else {}
 
 
-@pytest.mark.parametrize("name", list(recipes()))
+# methods of volumes have a test of their own
+@pytest.mark.parametrize("name", [name for name in recipes() if not recipes().resolve(name).of_volumes])
 def test_it_goes_the_whole_way(name: str, tiny_data: Path, xray_png: Path, one_series: Path, tmp_path: Path) -> None:
     variant = SMALLEST.get(name)
     recipe = resolve(recipes().resolve(name), variant=variant)

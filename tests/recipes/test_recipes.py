@@ -16,7 +16,8 @@ from pneumoscope.errors import RecipeError, UsageError
 from pneumoscope.nets.architectures import architecture
 from pneumoscope.nets.cnn import OWN
 from pneumoscope.nets.patient import PATIENT
-from pneumoscope.prep import pipeline
+from pneumoscope.nets.resnet3d import RESNETS_3D
+from pneumoscope.prep import pipeline, volume_steps
 from pneumoscope.recipes import find, recipes
 from pneumoscope.train.augment import AUGMENT
 
@@ -74,12 +75,15 @@ def test_what_a_variant_sets_has_its_own_source(name: str, variant: str) -> None
 @pytest.mark.parametrize(("name", "variant"), VARIANTS)
 def test_every_name_resolves_and_its_arguments_bind(name: str, variant: str | None) -> None:
     recipe = resolve(recipes().resolve(name), variant=variant)
-    for step in recipe.prep:
-        inspect.signature(pipeline.STEPS.resolve(step.name)).bind(None, **step.args)
+    known = volume_steps.STEPS if recipe.of_volumes else pipeline.STEPS
+    for step in recipe.prep[recipe.of_volumes :]:  # a volume's first step is read with it
+        inspect.signature(known.resolve(step.name)).bind(None, **step.args)
     bundles._check_prep(recipe)  # else training would end in a bundle that cannot be read
     for stage in recipe.stages:
         if stage.level in ("patient", "ensemble"):
             PATIENT.resolve(stage.net)
+        elif stage.level == "volume":
+            RESNETS_3D.resolve(stage.net)
         elif stage.net not in OWN:
             architecture(stage.net)
         for step in stage.augment:

@@ -247,7 +247,7 @@ class Explanation:
     """Where a network looked.
 
     map: float32 `[H, W]` in 0..1 (1: the strongest place; all 0 where nothing speaks for the target), in the
-    pixels of the source image.
+    pixels of the source image; `[Z, Y, X]` in the voxels of a volume that is judged as a whole.
     """
 
     method: Literal["grad-cam"]

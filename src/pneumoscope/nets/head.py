@@ -1,10 +1,10 @@
 """What follows a backbone: a convolution, pooling, hidden layers, outputs, and Grad-CAM as a forward computation.
 
-Linear layers, (leaky, clipped) ReLU and, in evaluation mode, dropout and BatchNorm are piecewise linear, so the gradient
-of a class score at the last feature map needs no autograd: it is the product of the weight matrices with the rows of
-inactive units scaled. Written as tensors in, tensors out, it exports with the graph, and the base install explains
-without torch. Tested equal to autograd. It holds for the last feature map only: earlier ones feed later convolutions,
-also where the head joins them (Garg 2021, Fig. 3).
+Linear layers, (leaky, clipped) ReLU and, in evaluation mode, dropout and BatchNorm are piecewise linear, so the
+gradient of a class score at the last feature map needs no autograd: it is the product of the weight matrices with the
+rows of inactive units scaled. Written as tensors in, tensors out, it exports with the graph, and the base install
+explains without torch. Tested equal to autograd. It holds for the last feature map only: earlier ones feed later
+convolutions, also where the head joins them (Garg 2021, Fig. 3).
 """
 
 from __future__ import annotations

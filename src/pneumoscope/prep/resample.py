@@ -8,16 +8,15 @@ resizes after each other are one, by the product of their matrices.
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 TAPS = 4  # samples that the kernel reaches
-BLOCK = 32  # rows of a matrix that are multiplied at once, with the samples that they use
-CHUNK = 8  # slices that are floats at once in full size
+BLOCK = 16  # rows of a matrix that are multiplied at once, with the samples that they use: the rest is zeros
+CHUNK = 4  # slices that are floats in full size at once
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,17 +88,67 @@ def matrix(n_in: int, resizes: Sequence[Resize]) -> np.ndarray | None:
 def resample(values: np.ndarray, matrices: Sequence[np.ndarray | None]) -> np.ndarray:
     """`[Z, Y, X]` of any numbers -> float32 `[Z', Y', X']`, C-contiguous.
 
-    The axes go in the order that costs least. What is in the plane is done some slices at a time, so that nothing
-    but what is returned, and the volume before its last axis, is ever held as floats.
+    What shrinks most goes first, so that the least is left to do. Some slices are done at a time: nothing but what is
+    returned, and what is between the plane and Z, is ever held as floats.
 
     Args:
         values: `[Z, Y, X]`.
-        matrices: of each axis `[new, old]`, or None where it stays.
+        matrices: of each axis `[new, old]`, None where it stays.
     """
-    for axis in _cheapest(values.shape, matrices):
-        of_axis = matrices[axis]
-        if of_axis is None:
-            continue
-        if axis == 0 or values.dtype == np.float32:
-            values = _along(values, of_axis, axis)
-    return np.ascontiguousarray(values, dtype=np.float32)
+    z, y, x = matrices
+    if _grows(z) < _grows(y) * _grows(x):
+        return _in_plane(_through(values, z), y, x)
+    return _through(_in_plane(values, y, x), z)
+
+
+def _grows(matrix: np.ndarray | None) -> float:
+    """How many times the samples there will be."""
+    return 1.0 if matrix is None else matrix.shape[0] / matrix.shape[1]
+
+
+def _blocks(matrix: np.ndarray) -> Iterator[tuple[slice, slice, np.ndarray]]:
+    """Some rows of a matrix at a time: where they are, which columns they use, and their part of those."""
+    for first in range(0, len(matrix), BLOCK):
+        rows = slice(first, min(first + BLOCK, len(matrix)))
+        used = np.flatnonzero(matrix[rows].any(axis=0))
+        columns = slice(used[0], used[-1] + 1) if used.size else slice(0, 1)
+        yield rows, columns, np.ascontiguousarray(matrix[rows, columns])
+
+
+def _in_plane(values: np.ndarray, y: np.ndarray | None, x: np.ndarray | None) -> np.ndarray:
+    """Along Y and X, some slices at a time."""
+    if y is None and x is None:
+        return np.ascontiguousarray(values, dtype=np.float32)
+    depth, height, width = values.shape
+    out = np.empty((depth, height if y is None else len(y), width if x is None else len(x)), np.float32)
+    for first in range(0, depth, CHUNK):
+        part = values[first : first + CHUNK].astype(np.float32)
+        part = part if y is None else _down(part, y)
+        out[first : first + CHUNK] = part if x is None else _across(part, x)
+    return out
+
+
+def _down(part: np.ndarray, y: np.ndarray) -> np.ndarray:
+    out = np.empty((len(part), len(y), part.shape[2]), np.float32)
+    for rows, columns, block in _blocks(y):
+        np.matmul(block, part[:, columns], out=out[:, rows])
+    return out
+
+
+def _across(part: np.ndarray, x: np.ndarray) -> np.ndarray:
+    lines = part.reshape(-1, part.shape[2])
+    out = np.empty((len(lines), len(x)), np.float32)
+    for rows, columns, block in _blocks(x):
+        out[:, rows] = lines[:, columns] @ block.T
+    return out.reshape(*part.shape[:2], len(x))
+
+
+def _through(values: np.ndarray, z: np.ndarray | None) -> np.ndarray:
+    """Along Z."""
+    if z is None:
+        return values
+    out = np.empty((len(z), *values.shape[1:]), np.float32)
+    for rows, columns, block in _blocks(z):
+        part = values[columns].astype(np.float32, copy=False)
+        np.matmul(block, part.reshape(len(part), -1), out=out[rows].reshape(len(block), -1))
+    return out

@@ -43,27 +43,27 @@ def heat(values: np.ndarray) -> np.ndarray:
 
 def image_png(image: Image2D) -> bytes:
     """The grey image as an 8-bit PNG, `LONG_SIDE` pixels at most."""
-    return _encoded(".png", grey(image))
+    return encoded(".png", grey(image))
 
 
 def image_jpeg(image: Image2D, *, long_side: int = LONG_SIDE) -> bytes:
     """The grey image as a JPEG, for a report that must stay small."""
-    return _encoded(".jpg", grey(image, long_side=long_side))
+    return encoded(".jpg", grey(image, long_side=long_side))
 
 
 def heat_png(explanation: Explanation) -> bytes:
     """The map alone as an RGBA PNG of the image's aspect, `HEAT_SIDE` pixels at most, to lay over the image."""
-    return _encoded(".png", heat(_shrunk(explanation.map, HEAT_SIDE)))
+    return encoded(".png", heat(_shrunk(explanation.map, HEAT_SIDE)))
 
 
 def map_png(explanation: Explanation) -> bytes:
     """The map itself in the pixels of the source image: 16-bit grey PNG `[H, W]`, 65535 for 1."""
-    return _encoded(".png", np.round(np.clip(explanation.map, 0, 1) * 65535).astype(np.uint16))
+    return encoded(".png", np.round(np.clip(explanation.map, 0, 1) * 65535).astype(np.uint16))
 
 
 def scale_png() -> bytes:
     """The colour scale of the map, low at the left: RGBA PNG, 1 x 128 pixels."""
-    return _encoded(".png", heat(np.linspace(0, 1, 128, dtype=np.float32)[np.newaxis]))
+    return encoded(".png", heat(np.linspace(0, 1, 128, dtype=np.float32)[np.newaxis]))
 
 
 def overlay_png(image: Image2D, explanation: Explanation | None) -> bytes:
@@ -73,13 +73,13 @@ def overlay_png(image: Image2D, explanation: Explanation | None) -> bytes:
         ValueError: a map that is not in the pixels of the image.
     """
     if explanation is None:
-        return _encoded(".png", np.repeat(grey(image)[..., np.newaxis], 3, axis=2))
-    return _encoded(".png", _overlaid(image, _fitting(explanation, image), LONG_SIDE))
+        return encoded(".png", np.repeat(grey(image)[..., np.newaxis], 3, axis=2))
+    return encoded(".png", _overlaid(image, _fitting(explanation, image), LONG_SIDE))
 
 
 def overlay_jpeg(image: Image2D, explanation: Explanation, *, long_side: int = LONG_SIDE) -> bytes:
     """Image and map together as a JPEG, for a report that must stay small; raises as `overlay_png`."""
-    return _encoded(".jpg", _overlaid(image, _fitting(explanation, image), long_side))
+    return encoded(".jpg", _overlaid(image, _fitting(explanation, image), long_side))
 
 
 def _fitting(explanation: Explanation, image: Image2D) -> np.ndarray:
@@ -90,7 +90,7 @@ def _fitting(explanation: Explanation, image: Image2D) -> np.ndarray:
 
 def picture_png(picture: Picture) -> bytes:
     """A picture's own pixels, as many as they are, as an 8-bit grey PNG; without its heat."""
-    return _encoded(".png", np.round(np.clip(picture.pixels, 0, 1) * 255).astype(np.uint8))
+    return encoded(".png", np.round(np.clip(picture.pixels, 0, 1) * 255).astype(np.uint8))
 
 
 def picture_jpeg(picture: Picture, *, long_side: int = GALLERY_SIDE) -> bytes:
@@ -101,15 +101,19 @@ def picture_jpeg(picture: Picture, *, long_side: int = GALLERY_SIDE) -> bytes:
     from pneumoscope.prep import pipeline
 
     values = pipeline.to_source(picture.heat, image)
-    return _encoded(".jpg", _overlaid(image, values / values.max(), long_side))
+    return encoded(".jpg", _overlaid(image, values / values.max(), long_side))
 
 
 def _overlaid(image: Image2D, values: np.ndarray, long_side: int) -> np.ndarray:
     """The image with a map in 0..1 of its shape over it: uint8 RGB `[h, w, 3]`."""
-    over = heat(_shrunk(values, long_side))
+    return laid_over(grey(image, long_side=long_side), _shrunk(values, long_side))
+
+
+def laid_over(shown: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A map in 0..1 `[h, w]` over a grey picture, uint8 `[h, w]` -> uint8 RGB `[h, w, 3]`."""
+    over = heat(values)
     alpha = over[..., 3:] / 255 * OPACITY
-    shown = grey(image, long_side=long_side)[..., np.newaxis]
-    colour: np.ndarray = np.round(shown * (1 - alpha) + over[..., :3] * alpha).astype(np.uint8)
+    colour: np.ndarray = np.round(shown[..., np.newaxis] * (1 - alpha) + over[..., :3] * alpha).astype(np.uint8)
     return colour
 
 
@@ -124,8 +128,8 @@ def _shrunk(pixels: np.ndarray, long_side: int) -> np.ndarray:
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
 
 
-def _encoded(suffix: Literal[".png", ".jpg"], pixels: np.ndarray) -> bytes:
-    """uint8 or uint16 `[h, w]`, or uint8 RGB or RGBA -> the bytes of a file."""
+def encoded(suffix: Literal[".png", ".jpg"], pixels: np.ndarray) -> bytes:
+    """A picture as a file: uint8 or uint16 `[h, w]`, or uint8 RGB or RGBA."""
     import cv2
 
     if pixels.ndim == 3:

@@ -17,8 +17,9 @@ from pneumoscope.bundle import Facts
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
+from pneumoscope.core.stage import Step
 from pneumoscope.io.description import Findings
-from pneumoscope.report import charts, figures, levels, matrix, series, tables, thresholds, words
+from pneumoscope.report import charts, figures, levels, matrix, series, tables, thresholds, volume, words
 from pneumoscope.report.uri import data_uri
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def screening_report(
     and only their small pictures are kept, so that memory does not grow with their size. galleries: shown below them.
     """
     classes = facts.recipe.classes
-    studies = [_study(i, s, classes, full=i < DETAILED) for i, s in enumerate(screened)]
+    studies = [_study(i, s, classes, facts.recipe.prep, full=i < DETAILED) for i, s in enumerate(screened)]
     return render(
         "screening.html.j2",
         title=title,
@@ -95,7 +96,7 @@ def evaluation_report(
     )
 
 
-def _study(i: int, screened: Screened, classes: ClassSet, *, full: bool) -> dict[str, Any]:
+def _study(i: int, screened: Screened, classes: ClassSet, prep: Sequence[Step], *, full: bool) -> dict[str, Any]:
     p, image, explanation = screened.prediction, screened.image, screened.explanation
     empty = explanation is not None and not explanation.map.any()
     shown = image is not None and full
@@ -118,6 +119,7 @@ def _study(i: int, screened: Screened, classes: ClassSet, *, full: bool) -> dict
         "heat": data_uri("image/png", figures.heat_png(explanation)) if drawn and explanation is not None else None,
         "nothing": empty,
         "series": series.view(screened, classes) if full else None,
+        "volume": volume.view(screened, prep) if full else None,
         "scores": series.scores(p, classes) if full else None,
     }
 
@@ -125,6 +127,9 @@ def _study(i: int, screened: Screened, classes: ClassSet, *, full: bool) -> dict
 def _thumbnail(screened: Screened) -> str | None:
     """The image, or the slice of a series that matters most, small."""
     image = screened.shown[0].image if screened.shown else screened.image
+    scan, prepared, explanation = screened.volume, screened.prepared, screened.explanation
+    if scan is not None and prepared is not None and explanation is not None:
+        image = scan.image(volume.shown_slice(scan, prepared, explanation))
     return None if image is None else data_uri("image/jpeg", figures.image_jpeg(image, long_side=THUMBNAIL))
 
 

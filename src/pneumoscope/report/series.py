@@ -31,13 +31,13 @@ STEP = 8  # every how many rows and columns are looked at
 
 
 def view(screened: Screened, classes: ClassSet) -> dict[str, Any] | None:
-    """What the template shows of a series, None where there is none."""
+    """What the template shows of a series that was judged slice by slice, None where none was."""
     volume, p = screened.volume, screened.prediction
-    if volume is None or p.series is None:
+    if volume is None or p.series is None or not p.slices:
         return None
     lung = lung_range(volume)
     return {
-        "facts": _facts(p),
+        "facts": facts(p),
         "profile": profile(p, classes, lung),
         "shown": [_shown(shown, p) for shown in screened.shown],
         "chosen": _chosen(p, classes),
@@ -120,7 +120,8 @@ def lung_range(volume: Volume) -> tuple[int, int]:
     return int(inside[0]), int(inside[-1])
 
 
-def _facts(p: Prediction) -> list[tuple[str, str]]:
+def facts(p: Prediction) -> list[tuple[str, str]]:
+    """Name and text of what is to know of the series; nothing where it is none."""
     if p.series is None:
         return []
     (slices, height, width), (z, y, x) = p.series.shape, p.series.spacing_mm

@@ -5,6 +5,7 @@ One bad path never stops the others: it becomes a prediction that is not accepte
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,24 +16,24 @@ from typing import TypeVar
 
 import numpy as np
 
-from pneumoscope import bundle as bundles
 from pneumoscope.bundle import Bundle
 from pneumoscope.core.image import Image2D, Modality, Volume
 from pneumoscope.core.result import Explanation, Prediction
-from pneumoscope.core.study import Source, Study
-from pneumoscope.errors import BundleError, IntegrityError, PneumoscopeError
+from pneumoscope.core.study import Study
+from pneumoscope.core.voxels import Voxels
+from pneumoscope.errors import BundleError, InputError, PneumoscopeError
 from pneumoscope.evaluate.decide import decide
-from pneumoscope.io import files, load
+from pneumoscope.io import load
 from pneumoscope.io.found import Found
 from pneumoscope.prep import pipeline
-from pneumoscope.runtime import engine, gate, studies, study_engine
-from pneumoscope.runtime.engine import PrecisionName
+from pneumoscope.runtime import engine, gate, studies, study_engine, volumes
+from pneumoscope.runtime.engine import Engine, PrecisionName
+from pneumoscope.runtime.study_engine import StudyEngine
+from pneumoscope.runtime.volume_engine import VolumeEngine
 
 BATCH = 8
 READERS = 2
 FEW = 5  # files passed over for one reason, up to which each is named
-# the stored check must come out on any machine: summation order differs, a wrong graph differs more
-CHECK_TOLERANCE = 1e-3
 T = TypeVar("T")
 
 
@@ -50,7 +51,8 @@ class Screened:
     """A prediction with the image it is about and where the network looked; both None where refused or not asked.
 
     modality: what the file says that it is; None where it does not say, or was refused. Of a series: volume, in the
-    place of the image, and shown: its slices that matter, the first one first.
+    place of the image, and shown: its slices that matter, the first one first; or, where volumes are judged as a whole,
+    prepared: what the network saw of it, and an explanation whose map is `[Z, Y, X]`.
     """
 
     prediction: Prediction
@@ -59,6 +61,7 @@ class Screened:
     explanation: Explanation | None = None
     volume: Volume | None = None
     shown: tuple[Shown, ...] = ()
+    prepared: Voxels | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -105,8 +108,21 @@ class Screener:
         self.recipe = facts.recipe
         self.precision: PrecisionName = precision
         self._say = say
-        self._engine = engine.of_bundle(bundle, precision=precision, threads=threads)
-        self._study_engine = study_engine.of_bundle(bundle, self._engine, threads=threads)
+        self._threads = threads
+        # compiled now: a graph that does not fit is an error before anything is screened
+        _ = self._volume_engine if self.recipe.of_volumes else self._study_engine
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        return engine.of_bundle(self.bundle, precision=self.precision, threads=self._threads)
+
+    @functools.cached_property
+    def _study_engine(self) -> StudyEngine | None:
+        return study_engine.of_bundle(self.bundle, self._engine, threads=self._threads)
+
+    @functools.cached_property
+    def _volume_engine(self) -> VolumeEngine:
+        return volumes.of_bundle(self.bundle, precision=self.precision, threads=self._threads)
 
     def screen(
         self,
@@ -172,7 +188,7 @@ class Screener:
         Slices that the gate refuses are left out, and a warning says so. path: what they are called together.
         """
         start = time.perf_counter()
-        reasons = [gate.judge(one, self.recipe.modalities, series=True).reasons for one in parts]
+        reasons = [self._verdict(one).reasons for one in parts]
         kept = [one for one, why in zip(parts, reasons, strict=True) if not why]
         refused = next((why for why in reasons if why), ())
         if not kept:
@@ -186,7 +202,7 @@ class Screener:
         return ready if isinstance(ready, Screened) else self._answer_study(ready, None, maps=False)
 
     def _judged(self, path: str, study: Study, start: float) -> Screened | _Ready:
-        verdict = gate.judge(study, self.recipe.modalities, series=self.recipe.of_studies)
+        verdict = self._verdict(study)
         warnings = self._warnings(study, verdict)
         if verdict.reasons:
             refused = self.refused(path, *verdict.reasons, seconds=time.perf_counter() - start)
@@ -205,6 +221,10 @@ class Screener:
         if prepared is None:
             return _Ready(prediction=prediction, study=study)
         return _Image(prediction=prediction, study=study, prepared=prepared)
+
+    def _verdict(self, study: Study) -> gate.Verdict:
+        recipe = self.recipe
+        return gate.judge(study, recipe.modalities, series=recipe.of_studies, whole=recipe.of_volumes)
 
     def _warnings(self, study: Study, verdict: gate.Verdict) -> tuple[str, ...]:
         read = (study.volume,) if study.volume is not None else study.images
@@ -269,7 +289,34 @@ class Screener:
         of_target = cam[self.recipe.classes.index(target)]
         return explain(of_target, prepared, layer=self.bundle.facts.explains, target=target)
 
+    def _answer_volume(self, ready: _Ready, volume: Volume, target: str | None, maps: bool) -> Screened:
+        start = time.perf_counter()
+        names = self.recipe.classes.names
+        try:
+            judged = volumes.judge(self._volume_engine, volume, self.recipe)
+        except InputError as error:
+            return self.refused(ready.prediction.path, str(error), seconds=time.perf_counter() - start)
+        decided = decide(self.bundle.facts.threshold, judged.probabilities[np.newaxis], self.recipe.classes)[0]
+        focus = target or names[decided]
+        prediction = replace(
+            ready.prediction,
+            probabilities=studies.named(judged.probabilities, self.recipe.classes),
+            decision=names[decided],
+            series=studies.series(ready.study),
+            focus=focus,
+            seconds=round(ready.prediction.seconds + time.perf_counter() - start, 4),
+        )
+        if not maps:
+            return Screened(prediction=prediction, modality="ct")
+        layer = self.bundle.facts.explains
+        explanation = volumes.explain(judged, names.index(focus), volume.shape, layer=layer, target=focus)
+        return Screened(
+            prediction=prediction, modality="ct", volume=volume, explanation=explanation, prepared=judged.prepared
+        )
+
     def _answer_study(self, ready: _Ready, target: str | None, maps: bool) -> Screened:
+        if self.recipe.of_volumes and ready.study.volume is not None:
+            return self._answer_volume(ready, ready.study.volume, target, maps)
         start = time.perf_counter()
         classes, study, volume = self.recipe.classes, ready.study, ready.study.volume
         described = studies.describe(self._engine, study, self.recipe)
@@ -317,37 +364,6 @@ def explain(cam: np.ndarray, prepared: Image2D, *, layer: str, target: str) -> E
     if highest > 0:
         values = values / highest
     return Explanation(method="grad-cam", layer=layer, target=target, map=values.astype(np.float32))
-
-
-def probabilities_of(bundle: Bundle, image: Image2D, *, precision: PrecisionName = "fp32") -> np.ndarray:
-    """Class probabilities `[K]` of one image, without the gate; where studies are judged, as a study of one slice."""
-    slices = engine.of_bundle(bundle, precision=precision)
-    of_studies = study_engine.of_bundle(bundle, slices)
-    study = Study(key="", source=Source(path="", format=""), images=(image,))
-    recipe = bundle.facts.recipe
-    return studies.judge(studies.describe(slices, study, recipe), recipe, of_studies).probabilities
-
-
-def run_check(bundle: Bundle) -> float:
-    """Run the check that the bundle carries; returns the largest difference of a probability.
-
-    Raises:
-        BundleError: a graph or a check that cannot be used.
-        IntegrityError: another answer than the one stored.
-    """
-    image = files.read_image(bundle.read(bundles.CHECK_INPUT), bundles.CHECK_INPUT)
-    expected = bundle.expected().probabilities
-    found = probabilities_of(bundle, image)
-    names = bundle.facts.recipe.classes.names
-    if set(expected) != set(names):
-        raise IntegrityError(f"check: expected an answer for {', '.join(names)}, found one for {', '.join(expected)}.")
-    difference = float(np.abs(found - [expected[name] for name in names]).max())
-    if not difference <= CHECK_TOLERANCE:  # a NaN is above nothing
-        raise IntegrityError(
-            f"check: expected the stored answer within {CHECK_TOLERANCE}, found one {difference:.4f} away. "
-            "Do not use this bundle on this machine; run: pneumoscope doctor"
-        )
-    return difference
 
 
 def _passed_over(ignored: Sequence[tuple[str, str]]) -> Iterator[str]:

@@ -30,6 +30,7 @@ from pneumoscope.io import load
 from pneumoscope.prep import pipeline
 from pneumoscope.prep.sizes import input_size
 from pneumoscope.prep.slices import interpolated
+from pneumoscope.prep.volume_steps import prepare_volume
 from pneumoscope.runtime import gate
 from pneumoscope.train.copies import copies_of
 from pneumoscope.train.notes import together
@@ -308,8 +309,6 @@ def _series(volume: Volume, dataset: Dataset, sample: Sample, recipe: Recipe, no
 
 def _whole(volume: Volume, dataset: Dataset, sample: Sample, recipe: Recipe, notes: tuple[str, ...]) -> _One:
     """A series as one volume, and its copies."""
-    from pneumoscope.prep.volume_steps import prepare_volume
-
     made = [prepare_volume(volume, recipe.prep).values]
     copies = copies_of(sample, dataset, recipe)
     made += [prepare_volume(volume, steps).values for steps in copies.values()]

@@ -25,8 +25,11 @@ from pneumoscope.core.result import Evaluation
 from pneumoscope.core.role import MAIN
 from pneumoscope.nets.build import Net
 from pneumoscope.nets.study import StudyNet
+from pneumoscope.nets.volume import VolumeNet
 from pneumoscope.nets.weights import WeightsUsed
 from pneumoscope.prep import pipeline
+from pneumoscope.prep.volume_steps import prepare_volume
+from pneumoscope.runtime import check
 from pneumoscope.train import graphs
 from pneumoscope.train.patients import Patients
 
@@ -54,7 +57,8 @@ def write_bundle(
 
     learned: by role, the images that were learned from and chosen on. seen: the files that any of it has seen.
     patients: the networks of studies, None where images are judged. checked: prepared images `[n, H, W]`, of one study
-    each where studies are judged. card: a function from facts to the text of README.md; the report layer above has it.
+    each where studies are judged slice by slice, or volumes `[n, D, H, W]`. card: a function from facts to the text of
+    README.md; the report layer above has it.
 
     Raises:
         IntegrityError: a graph that does not answer as torch does; nothing is written.
@@ -99,6 +103,11 @@ def _graphs(
     net: Net, study_net: StudyNet | None, checked: Sequence[np.ndarray], threshold: float | None
 ) -> tuple[dict[str, bytes], dict[str, Precision]]:
     """The graphs by their names in the bundle, and what they may be run in."""
+    if isinstance(net, VolumeNet):
+        whole = [volume for part in checked for volume in part]
+        depth, height, width = whole[0].shape
+        graph = graphs.volumes_to_onnx(net, (depth, height, width))
+        return {bundles.GRAPH: graph}, graphs.check_volumes(graph, net, whole, threshold)
     size = checked[0].shape[1], checked[0].shape[2]
     if study_net is None:
         graph = graphs.to_onnx(net, size)
@@ -118,6 +127,8 @@ def _check(net: Net, study_net: StudyNet | None, recipe: Recipe) -> dict[str, by
 
     Where studies are judged it is a study of one slice, so that it goes through both graphs and stays tiny.
     """
+    if isinstance(net, VolumeNet):
+        return _volume_check(net, recipe)
     pixels: np.ndarray = np.round(phantoms.make_xray("covid", seed=1, size=256).pixels * 255).astype(np.uint8)
     png = cv2.imencode(".png", pixels)[1].tobytes()
     image = Image2D(pixels=pixels.astype(np.float32) / np.float32(255), unit="unit")
@@ -125,6 +136,16 @@ def _check(net: Net, study_net: StudyNet | None, recipe: Recipe) -> dict[str, by
     answer = (
         graphs.torch_answers(net, prepared)[0][0] if study_net is None else graphs.torch_study(net, study_net, prepared)
     )
+    return _stored(png, answer, recipe)
+
+
+def _volume_check(net: VolumeNet, recipe: Recipe) -> dict[str, bytes]:
+    png = check.picture_of(phantoms.phantom_ct("covid", seed=1, size=96, slices=24).voxels)
+    prepared = prepare_volume(check.volume_of(png), recipe.prep)
+    return _stored(png, graphs.torch_volume(net, prepared.values)[0], recipe)
+
+
+def _stored(png: bytes, answer: np.ndarray, recipe: Recipe) -> dict[str, bytes]:
     named = {name: float(p) for name, p in zip(recipe.classes.names, answer, strict=True)}
     return {
         bundles.CHECK_INPUT: png,

@@ -20,6 +20,7 @@ from pneumoscope.train.bench import Bench
 from pneumoscope.train.folds import OutOfFold
 from pneumoscope.train.stages import fitted
 from pneumoscope.train.study_pictures import face, looked, plane, slices_of
+from pneumoscope.train.volume_pictures import volume_galleries
 
 EXAMPLES = 16
 ORIGINALS, CHANGED = 4, 3
@@ -54,6 +55,8 @@ def galleries(bench: Bench, answers: OutOfFold) -> tuple[Gallery, ...]:
     Of studies also where they lie in a plane.
     """
     net = fitted(bench, bench.out / "fold_0")
+    if bench.recipe.of_volumes:
+        return volume_galleries(bench, net, answers)
     slices = slices_of(bench, net) if bench.recipe.members else None
     run = Shown(bench, net, answers, slices)
     seen = _looked(run) if slices is None else looked(bench, net, answers, slices)

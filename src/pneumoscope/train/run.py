@@ -58,6 +58,7 @@ class Ran:
 # images of the training data on which the exported graph is compared with torch
 CHECKED_IMAGES = 64
 CHECKED_STUDIES = 8
+CHECKED_VOLUMES = 4
 CHECKED_SLICES = 40  # of a study, at most
 
 
@@ -286,7 +287,8 @@ def _checked(bench: Bench) -> list[np.ndarray]:
     """Prepared images on which exported graphs are compared with torch: of some studies, or one block of images."""
     order = np.random.default_rng(0).permutation(len(bench.units.dataset))
     if not bench.recipe.members:
-        rows = bench.units.rows(np.sort(order[:CHECKED_IMAGES]).tolist())
+        most = CHECKED_VOLUMES if bench.recipe.of_volumes else CHECKED_IMAGES
+        rows = bench.units.rows(np.sort(order[:most]).tolist())
         return [np.ascontiguousarray(bench.main.images[rows])]
     found = []
     for unit in order[:CHECKED_STUDIES]:
