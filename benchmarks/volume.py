@@ -60,7 +60,7 @@ def main() -> None:
         )
     for name, answers in found.items():
         parts = {part: statistics.median(a["parts"][part] for a in answers) for part in answers[0]["parts"]}
-        print(f"\n{name}: " + ", ".join(f"{part} {seconds:.2f}" for part, seconds in parts.items()))
+        print(f"\n{name}, CPU s: " + ", ".join(f"{part} {seconds:.2f}" for part, seconds in parts.items()))
     ours, naive = (np.load(cubes[name]) for name in ("ours", "naive"))
     apart, lung = np.abs(ours - naive), (ours > 0) & (naive > 0)
     print(

@@ -1,7 +1,7 @@
 """Our side of volume.py: xue2021's preparation of a volume, for a network.
 
-Run: python volume_ours.py VOXELS OUT [METHOD]   As volume_naive.py. It prints JSON. The time of a step is what the
-preparation takes longer with it than without; the volume is in memory before the clock starts.
+Run: python volume_ours.py VOXELS OUT [METHOD]   As volume_naive.py. It prints JSON. The CPU time of a step is what
+the preparation takes longer with it than without; the volume is in memory before the clock starts.
 """
 
 import json
@@ -44,9 +44,9 @@ def main() -> None:
     np.save(sys.argv[2], cube.values)
     parts, last = {}, 0.0
     for n in range(3, len(wanted) + 1):  # the resizes before are one
-        start = time.perf_counter()
+        start = time.process_time()
         prepare_volume(volume, wanted[:n])
-        took = time.perf_counter() - start
+        took = time.process_time() - start
         parts["grey, resample, fit" if n == 3 else wanted[n - 1].name], last = took - last, took
     kept = next(step.args for step in cube.steps if step.name == "select")
     found = [kept["first"], kept["first"] + kept["slices"] - 1]

@@ -24,6 +24,7 @@ from pneumoscope.running import needs_training_extra, run_one, write_report
 if TYPE_CHECKING:
     from pneumoscope.bundle import Bundle
     from pneumoscope.core.image import Image2D
+    from pneumoscope.core.stage import Step
     from pneumoscope.core.study import Study
     from pneumoscope.runtime.engine import PrecisionName
     from pneumoscope.runtime.screen import Screened
@@ -94,7 +95,7 @@ def _write_predictions(
 
     def written() -> Iterable[Screened]:
         for i, result in enumerate(results):
-            outputs = _write_maps(result, i, folder, out) if explain else {}
+            outputs = _write_maps(result, i, folder, out, bundle.facts.recipe.prep) if explain else {}
             outputs = {**result.prediction.outputs, **outputs}
             predictions.append(dataclasses.replace(result.prediction, outputs=outputs))
             yield dataclasses.replace(result, prediction=predictions[-1])
@@ -104,13 +105,19 @@ def _write_predictions(
     return predictions
 
 
-def _write_maps(result: Screened, number: int, folder: Path, out: Path) -> dict[str, str]:
-    """The overlay for people and the map in the source's pixels (16-bit PNG), named by number, not by patient."""
+def _write_maps(result: Screened, number: int, folder: Path, out: Path, prep: Sequence[Step]) -> dict[str, str]:
+    """The overlay for people and the map in the source's pixels (16-bit PNG), named by number, not by patient.
+
+    Of a volume that is judged as a whole: the map in its voxels (NIfTI), planes, a view in space, and each step.
+    """
+    from pneumoscope.report import volume
+
+    found = {f"{kind}.png": data for kind, data in _maps_of(result).items()} | volume.files(result, prep)
     written = {}
-    for kind, data in _maps_of(result).items():
-        name = f"maps/{number:04d}-{kind.replace('/', '-')}.png"
+    for file, data in found.items():
+        name = f"maps/{number:04d}-{file.replace('/', '-')}"
         write_bytes(folder / name, data)
-        written[kind] = str(out / name)
+        written[file.partition(".")[0]] = str(out / name)
     return written
 
 
@@ -156,6 +163,8 @@ def explain(
     if features:
         needs_training_extra("showing feature maps")
     screener = Screener(bundles.load(bundle))
+    if features and screener.recipe.of_volumes:
+        raise UsageError("--features: expected a network of images, found one of volumes. Leave it out.")
     names = screener.recipe.classes.names
     if target is not None and target not in names:
         raise UsageError(f"--target: expected one of {', '.join(names)}, found '{target}'.")
@@ -173,6 +182,9 @@ def explain(
 
 def _at_layer(bundle: Bundle, result: Screened, layer: str) -> Screened:
     """The same with maps of another layer, in the image or in each slice that matters."""
+    if result.prepared is not None:
+        last = bundle.facts.explains
+        raise UsageError(f"--layer: expected '{last}', the last one, for a network of volumes, found '{layer}'.")
     needs_training_extra("explaining an inner layer")
     if result.image is not None and result.explanation is not None:
         (explanation,) = _layer_maps(bundle, [result.image], layer, result.explanation.target)

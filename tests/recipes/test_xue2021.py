@@ -14,7 +14,9 @@ from pneumoscope import api, phantoms
 from pneumoscope.core.dataset import Dataset, Sample
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.resolve import resolve
+from pneumoscope.errors import UsageError
 from pneumoscope.evaluate.split import make_split
+from pneumoscope.io.load import load_study
 from pneumoscope.recipes import find
 from pneumoscope.train import loop
 from pneumoscope.train.copies import copies_of
@@ -138,6 +140,9 @@ def test_it_goes_the_whole_way(run: Path, tmp_path: Path) -> None:
     (prediction,) = api.predict(bundle, [series], out=tmp_path / "screened", explain=True)
     assert prediction.accepted
     assert sum(prediction.probabilities.values()) == pytest.approx(1, abs=1e-5)
+    assert set(prediction.outputs) == {"map", "planes", "rendered", "steps"}
+    assert load_study(Path(prediction.outputs["map"])).volume is not None
+    assert all(Path(file).is_file() for file in prediction.outputs.values())
     assert prediction.series is not None
     assert prediction.series.shape == (20, 96, 96)
     assert json.loads((run / "run" / "bundle" / "bundle.json").read_text())["explains"] == "features"
@@ -145,6 +150,16 @@ def test_it_goes_the_whole_way(run: Path, tmp_path: Path) -> None:
         assert "xue2021" in report.read_text()
     others = phantoms.write_cts(tmp_path / "others", patients=3, seed=5, size=96, slices=20)
     assert api.evaluate(bundle, [others], out=tmp_path / "evaluated").n_images == 3
+
+
+def test_it_is_explained_for_another_class_but_at_no_inner_layer(run: Path, tmp_path: Path) -> None:
+    bundle, series = str(run / "run" / "bundle"), min((run / "set" / "series").iterdir())
+    explained = api.explain(bundle, series, out=tmp_path / "explained", target="covid")
+    assert explained.focus == "covid"
+    with pytest.raises(UsageError, match="--layer: expected 'features', the last one, for a network of volumes"):
+        api.explain(bundle, series, out=tmp_path / "inner", layer="net.layer1")
+    with pytest.raises(UsageError, match="--features: expected a network of images"):
+        api.explain(bundle, series, out=tmp_path / "features", features=True)
 
 
 def test_a_single_image_is_refused(run: Path, xray_png: Path) -> None:

@@ -16,7 +16,7 @@ from pneumoscope.core.result import Explanation, Prediction, Series
 from pneumoscope.core.stage import Step
 from pneumoscope.phantoms import phantom_ct
 from pneumoscope.prep.volume_steps import prepare_volume, to_source_volume
-from pneumoscope.report import html, volume, volume_steps
+from pneumoscope.report import html, planes, volume, volume_steps
 from pneumoscope.runtime.screen import Screened
 
 SIZE = 48
@@ -120,7 +120,7 @@ def test_the_planes_go_through_the_strongest_place(judged: Screened) -> None:
     assert f"slice {view['slice']} of 30" in view["planes"][0]["place"]
 
 
-def test_the_slices_selected_are_those_whose_middle_was_judged(judged: Screened) -> None:
+def test_the_slices_selected_are_those_of_which_half_was_judged(judged: Screened) -> None:
     assert judged.volume is not None
     assert judged.prepared is not None
     first, last = volume.selected(judged.volume, judged.prepared)
@@ -128,7 +128,9 @@ def test_the_slices_selected_are_those_whose_middle_was_judged(judged: Screened)
     assert abs(2 * first - select["first"]) <= 1  # the resampled slices are half as thick
     assert abs(2 * (last + 1) - select["first"] - select["slices"]) <= 1
     ones = to_source_volume(np.ones((2, 2, 2), np.float32), judged.prepared, judged.volume.shape)
-    np.testing.assert_array_equal(np.flatnonzero(ones.any(axis=(1, 2))), np.arange(first, last + 1))
+    inside = np.flatnonzero(ones.any(axis=(1, 2)))  # at the ends, exactly one half may count or not
+    assert first <= inside[0] <= first + 1
+    assert last - 1 <= inside[-1] <= last
 
 
 def test_a_map_over_the_prepared_voxels_is_that_over_the_scan(judged: Screened) -> None:
@@ -167,8 +169,8 @@ def test_the_pictures_of_the_steps(scan: Volume, steps: tuple[Step, ...], count:
     assert len(made.area) == len(made.mm_above) == (60 if count > 2 else 0)
     tiles = cv2.imdecode(np.frombuffer(volume_steps.steps_png(made.pictures), np.uint8), cv2.IMREAD_COLOR)
     assert tiles.shape[:2] == (
-        -(-count // 4) * (volume_steps.TILE + volume_steps.CAPTION + volume_steps.MARGIN),
-        4 * (volume_steps.TILE + volume_steps.MARGIN),
+        -(-count // 4) * (volume_steps.TILE + volume_steps.CAPTION + planes.MARGIN),
+        4 * (volume_steps.TILE + planes.MARGIN),
     )
 
 

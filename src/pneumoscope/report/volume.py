@@ -32,7 +32,7 @@ def view(screened: Screened, steps: Sequence[Step]) -> dict[str, Any] | None:
     volume, prepared, explanation = screened.volume, screened.prepared, screened.explanation
     if volume is None or prepared is None or explanation is None:
         return None
-    found = explanation.map.any()
+    found = bool(explanation.map.any())
     place = _place(volume, prepared, explanation)
     heat = on_prepared(explanation.map, prepared) if found else None
     made = volume_steps.made(volume, steps, place[0])
@@ -95,23 +95,23 @@ def on_prepared(values: np.ndarray, prepared: Voxels) -> np.ndarray:
 
 
 def selected(volume: Volume, prepared: Voxels) -> tuple[int, int]:
-    """The first and the last slice of the scan, from 0, whose middle lies in the prepared voxels."""
+    """The first and the last slice of the scan, from 0, of which half or more was judged."""
     scale, offset = prepared.to_source[0]
-    low, high = offset - scale / 2, offset + scale * (len(prepared.values) - 0.5)
+    low, high = offset - scale / 2 - 1e-6, offset + scale * (len(prepared.values) - 0.5) + 1e-6
     first = min(max(math.ceil(low), 0), len(volume.voxels) - 1)
     return first, max(first, min(math.floor(high), len(volume.voxels) - 1))
 
 
 def facts(volume: Volume, prepared: Voxels) -> list[tuple[str, str]]:
     """Name and text of what is to know of the prepared voxels."""
-    (first, last), count, mm = selected(volume, prepared), len(volume.voxels), volume.geometry.spacing_mm[0]
+    (first, last), count = selected(volume, prepared), len(volume.voxels)
     depth, height, width = prepared.values.shape
     z, y, x = prepared.spacing_mm
     lung = next((step.args for step in prepared.steps if step.name == "lung"), None)
     litres = [("Lungs found", f'{lung["litres"]:.1f} litres, method "{lung["method"]}"')] if lung else []
     return [
         *litres,
-        ("Slices selected", f"{first + 1} to {last + 1} of {count}, {(last - first + 1) * mm:.0f} mm"),
+        ("Slices selected", f"{first + 1} to {last + 1} of {count}, {depth * z:.0f} mm"),
         ("Judged", f"{width} x {height} x {depth} voxels of {x:.3g} x {y:.3g} x {z:.3g} mm"),
     ]
 

@@ -16,8 +16,7 @@ from pneumoscope.core.stage import Step
 from pneumoscope.core.voxels import Voxels
 from pneumoscope.prep import lung
 from pneumoscope.prep.volume_steps import STEPS, prepare_volume
-from pneumoscope.report import figures
-from pneumoscope.report.planes import BACKGROUND, MARGIN
+from pneumoscope.report import figures, planes
 
 TILE = 224  # pixels
 CAPTION = 26  # pixels under a tile
@@ -56,17 +55,18 @@ def made(volume: Volume, steps: Sequence[Step], number: int) -> Made:
     before = prepare_volume(volume, steps[:until])
     (scale, offset), last = before.to_source[0], len(before.values) - 1
     at = min(max(round((number - offset) / scale), 0), last)
+    resampled = before.values[at].copy()  # the lung step writes over what it is given
     pictures = [
         Picture(pixels=_grey(volume.voxels[number], before), caption=f"original, {_size(volume.voxels)}"),
-        Picture(pixels=before.values[at], caption=f"resampled, {_size(before.values)}"),
+        Picture(pixels=resampled, caption=f"resampled, {_size(before.values)}"),
     ]
     if until == len(names):
         return Made(tuple(pictures), number, np.empty(0), np.empty(0))
     after: Voxels = STEPS.resolve("lung")(before, **steps[until].args)
     if after.mask is None:
         raise ValueError("lung: expected a mask, found none.")
-    pictures += _masking(before.values[at], after.mask[at], paper=after.steps[-1].args["method"] == "paper")
-    pictures.append(Picture(pixels=after.values[at], caption="times the resampled slice"))
+    pictures += _masking(resampled, after.mask[at], paper=after.steps[-1].args["method"] == "paper")
+    pictures.append(Picture(pixels=after.values[at].copy(), caption="times the resampled slice"))
     area = np.count_nonzero(after.mask, axis=(1, 2))
     above = (scale * np.arange(last + 1) + offset) * volume.geometry.spacing_mm[0]
     return Made(tuple(pictures), number, area / max(1, area.max()), above)
@@ -76,7 +76,7 @@ def _grey(pixels: np.ndarray, prepared: Voxels) -> np.ndarray:
     """HU as the method's grey values, 0..1."""
     grey = prepared.steps[0].args
     low, high = grey["low_hu"], grey["high_hu"]
-    return np.clip((pixels.astype(np.float32) - low) / (high - low), 0, 1)
+    return np.asarray(np.clip((pixels.astype(np.float32) - low) / (high - low), 0, 1))
 
 
 def _size(block: np.ndarray) -> str:
@@ -93,7 +93,7 @@ def _masking(pixels: np.ndarray, mask: np.ndarray, *, paper: bool) -> list[Pictu
 def steps_png(pictures: Sequence[Picture]) -> bytes:
     """Pictures with their captions in rows of `COLUMNS`, as a PNG."""
     tiles = [_tile(picture) for picture in pictures]
-    tiles += [np.full_like(tiles[0], BACKGROUND)] * (-len(tiles) % COLUMNS)
+    tiles += [np.full_like(tiles[0], planes.BACKGROUND)] * (-len(tiles) % COLUMNS)
     rows = [np.concatenate(tiles[n : n + COLUMNS], axis=1) for n in range(0, len(tiles), COLUMNS)]
     return figures.encoded(".png", np.concatenate(rows))
 
@@ -107,7 +107,7 @@ def _tile(picture: Picture) -> np.ndarray:
     size = max(1, round(w * scale)), max(1, round(h * scale))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     pixels = np.asarray(cv2.resize(picture.pixels, size, interpolation=how))
-    tile = np.full((TILE + CAPTION + MARGIN, TILE + MARGIN, 3), BACKGROUND, np.uint8)
+    tile = np.full((TILE + CAPTION + planes.MARGIN, TILE + planes.MARGIN, 3), planes.BACKGROUND, np.uint8)
     grey = np.round(np.clip(pixels, 0, 1) * 255).astype(np.uint8)
     tile[: size[1], : size[0]] = grey[..., np.newaxis]
     cv2.putText(tile, picture.caption, (2, TILE + 17), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (200, 210, 218), 1, cv2.LINE_AA)
