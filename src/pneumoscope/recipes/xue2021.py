@@ -72,12 +72,15 @@ RECIPE = Recipe(
         "modalities": "title: 'Computerised Tomography Chest Scans'",
         "classes": "section 2.1: 'COVID-19', 'Community Acquired Pneumonia (CAP)' and 'normal'",
         "prep.grey": "section 2.2.1: 'converted to 3D gray-scale (pixel in [0 1]) volumetric images'; from the "
-        "volume's least value to its greatest, assumed",
-        "prep.resample": "section 2.2.2: 'pixel spacing x 2.3 and slice thickness x 0.5', 'cubic'; MATLAB's, assumed",
+        "volume's least HU to its greatest within -1024..3071, assumed",
+        "prep.resample": "section 2.2.2: 'pixel spacing x 2.3 and slice thickness x 0.5', 'cubic'; MATLAB's, "
+        "anchored at the first edge, assumed",
         "prep.fit.size": "section 2.2.2: '224 x 224 x 2N'; 512 / 2.3 is 222.6, so it is fitted, assumed",
         "prep.lung.method": "section 2.2.3: 1 % saturated at both ends, 'threshold (>= 0.502)', inverting, borders "
-        "clearing, holes filling, 'multiply the lung region mask with the original image'",
-        "prep.select.share": "section 2.2.4: 'dividing the maximum value of the column', 'only the >= 0.7 slices'",
+        "clearing, holes filling, 'multiply the lung region mask with the original image'; MATLAB's stretchlim on 256 "
+        "levels, borders over 8 neighbours and holes over 4, assumed",
+        "prep.select.share": "section 2.2.4: 'dividing the maximum value of the column', 'only the >= 0.7 slices'; from "
+        "the first to the last of them, assumed",
         "prep.cube.size": "section 2.2.4: 'resized into [224 x 224 x 224] using 3D cubic interpolation'",
         "copies.changed.shares": "Table 1: 41 of the 60 CAP get a copy (82 + 19), 13 of the 76 Normal (65 + 24), none of "
         "COVID-19: 361 in all; its total of 99 for CAP does not add up",
