@@ -66,7 +66,7 @@ def noise(rng, size):
 
 
 def differ(net, volumes):
-    """Set the last layer so that the answers are spread over the classes: random weights give all volumes one answer."""
+    """Spread the answers over the classes by the last layer: random weights give all volumes the same one."""
     import torch
 
     last = net.head.linears[-1]

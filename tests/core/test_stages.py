@@ -26,6 +26,16 @@ def test_stages_by_name_and_their_roles_stay() -> None:
     assert without.digest != recipe.digest != garg().digest
 
 
+def test_stages_as_winner_json_has_them_are_the_same() -> None:
+    assert garg(stages=f'"{SLICES}"') == garg(stages=SLICES)
+
+
+def test_a_field_of_a_stage_that_is_left_out_is_named_as_such() -> None:
+    told = r"found 'stages.maxpool.epochs'. Leave it out, or name the stage there too"
+    with pytest.raises(RecipeError, match=f"of a stage that stages keeps .*{told}"):
+        garg(stages=SLICES, stages__maxpool__epochs="2")
+
+
 def test_the_network_of_the_first_is_that_of_all_that_go_on_with_it() -> None:
     recipe = resolve(find("garg2021")[0], overrides={"stages": SLICES, "stages.pretrain.net": "mobilenetv2"})
     assert {stage.net for stage in recipe.stages} == {"mobilenetv2"}

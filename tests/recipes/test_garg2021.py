@@ -259,6 +259,12 @@ def test_labelled_slices_teach_with_those_between_but_no_normal_one_of_an_infect
     assert named(found.val, found.labels, data) == CHOSEN_ON
 
 
+def test_infected_studies_without_labelled_slices_do_not_make_a_network_that_knows_normal_alone() -> None:
+    blank = [dataclasses.replace(row, seen="?" * len(row.seen)) for row in TABLE]
+    with pytest.raises(DataError, match=r"expected slices of .* two classes or more, found those of 'normal' alone"):
+        taught("last-layers", prepared(blank, WRITTEN.classes, (4, 4)))
+
+
 def test_unlabelled_slices_that_the_network_calls_infected_are_taught_the_patients_class_and_no_others() -> None:
     data = prepared(TABLE, WRITTEN.classes, (4, 4))
     dark = {"c1#0", "c1#4", "p1#1"}

@@ -120,7 +120,7 @@ def test_weights_go_once_they_have_answered(pretended, monkeypatch, tmp_path):
         return sorted(p.parent.name for p in folder.rglob("*.safetensors"))
 
     def answer_folds(bench, split, out, *, after):
-        for name in ("role_before", *(f"fold_{k}" for k in range(3))):
+        for name in ("role_before", *(f"fold_{k}" for k in range(3)), "fold_0/inner_0"):
             (out / name).mkdir(exist_ok=True)
             (out / name / "head.safetensors").write_bytes(b"many megabytes")
             (out / name / "answers.json").write_text("{}")

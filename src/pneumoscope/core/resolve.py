@@ -83,10 +83,10 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, str]) -> Recipe:
     Raises:
         RecipeError: an unknown field, or a value that does not fit it.
     """
-    overrides = _followed(recipe, overrides)
-    changed = with_values(recipe, {path: _parse(path, text) for path, text in overrides.items()})
-    kept = {k: text for k, text in recipe.sources.items() if not any(k.startswith(f"{path}.") for path in overrides)}
-    return dataclasses.replace(changed, sources={**kept, **dict.fromkeys(overrides, OVERRIDE)})
+    values = _followed(recipe, {path: _parse(path, text) for path, text in overrides.items()})
+    changed = with_values(recipe, values)
+    kept = {k: text for k, text in recipe.sources.items() if not any(k.startswith(f"{path}.") for path in values)}
+    return dataclasses.replace(changed, sources={**kept, **dict.fromkeys(values, OVERRIDE)})
 
 
 def _followed(recipe: Recipe, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,6 +135,11 @@ def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
         # which variants have a stage says where it runs, not what it does
         if parts[0] not in METHOD_FIELDS or (parts[0] == "stages" and parts[2:] == ["variants"]):
             raise _unknown(path, recipe)
+        if parts[0] == "stages" and parts[1] in {stage.name for stage in recipe.stages} - kept:
+            raise RecipeError(
+                f"--set: expected a field of a stage that stages keeps ({', '.join(sorted(kept))}), found '{path}'. "
+                "Leave it out, or name the stage there too."
+            )
         _set(data, parts, value, path, recipe)
     if "stages" in values:
         learned = {MAIN, *(stage["role"] for stage in data["stages"])}

@@ -79,11 +79,11 @@ RECIPE = Recipe(
         "prep.lung.method": "section 2.2.3: 1 % saturated at both ends, 'threshold (>= 0.502)', inverting, borders "
         "clearing, holes filling, 'multiply the lung region mask with the original image'; MATLAB's stretchlim on 256 "
         "levels, borders over 8 neighbours and holes over 4, assumed",
-        "prep.select.share": "section 2.2.4: 'dividing the maximum value of the column', 'only the >= 0.7 slices'; from "
-        "the first to the last of them, assumed",
+        "prep.select.share": "section 2.2.4: 'dividing the maximum value of the column', 'only the >= 0.7 slices'; "
+        "from the first to the last of them, assumed",
         "prep.cube.size": "section 2.2.4: 'resized into [224 x 224 x 224] using 3D cubic interpolation'",
-        "copies.changed.shares": "Table 1: 41 of the 60 CAP get a copy (82 + 19), 13 of the 76 Normal (65 + 24), none of "
-        "COVID-19: 361 in all; its total of 99 for CAP does not add up",
+        "copies.changed.shares": "Table 1: 41 of the 60 CAP get a copy (82 + 19), 13 of the 76 Normal (65 + 24), none "
+        "of COVID-19: 361 in all; its total of 99 for CAP does not add up",
         "copies.changed.prep": "section 2.2.5: 'pixel spacing is multiplied by 1.75 and the slice thickness ... by "
         "0.7', 'Random image centre crop', 'in a range of [0.75 0.9]'; both of every copy, assumed",
         "roles": "section 2.1: 'COVID-CT-MD'",

@@ -28,7 +28,8 @@ def lesson(net: Net, stage: Stage, data: Prepared, train: list[int], val: list[i
     """What a stage learns from, of these positions; `net` as the stage begins. An empty `train` has nothing to teach.
 
     Raises:
-        DataError: no slice of which it is known what it shows, in what is learned from or in what chooses.
+        DataError: no slice of which it is known what it shows, in what is learned from or in what chooses; or those of
+            one class alone in what is learned from.
     """
     if stage.level in ("image", "volume"):
         return Lesson(np.asarray(train, dtype=np.int64), np.asarray(val, dtype=np.int64), data.labels)
@@ -48,6 +49,12 @@ def lesson(net: Net, stage: Stage, data: Prepared, train: list[int], val: list[i
                 f"stages.{stage.name}: expected slices of the {part} part of which it is known whether they show an "
                 "infection, found none. Add slices.csv (file,infection), or studies of the normal class."
             )
+    if len(shown := np.unique(truth[learned])) == 1:  # all infected slices unlabelled: it would call everything normal
+        raise DataError(
+            f"stages.{stage.name}: expected slices of the training part of two classes or more, found those of "
+            f"'{data.dataset.classes.names[shown[0]]}' alone. Say in slices.csv (file,infection) which slices of "
+            "infected studies show an infection."
+        )
     return Lesson(learned, chosen_on, torch.from_numpy(truth))
 
 

@@ -241,10 +241,13 @@ def _write_predictions(path: Path, bench: Bench, answers: OutOfFold) -> None:
 
 
 def _learned(bench: Bench, units: list[int]) -> dict[str, Dataset]:
-    """By role, the images that the final fit learned from and chose on; of main those of some units."""
-    samples = tuple(bench.main.dataset.samples[row] for row in bench.units.rows(units))
-    main = dataclasses.replace(bench.main.dataset, samples=samples)
-    return {role: prepared.dataset for role, prepared in bench.data.items()} | {MAIN: main}
+    """By role, the images that the final fit learned from and chose on, none made from others; of main some units'."""
+    rows = {role: np.flatnonzero(~data.between).tolist() for role, data in bench.data.items()}
+    rows[MAIN] = bench.units.rows(units)
+    return {
+        role: dataclasses.replace(data.dataset, samples=tuple(data.dataset.samples[row] for row in rows[role]))
+        for role, data in bench.data.items()
+    }
 
 
 def _seen(bench: Bench, units: list[int]) -> list[Sample]:

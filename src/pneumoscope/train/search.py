@@ -319,7 +319,7 @@ def _measure(hunt: Hunt, trial: Open, recipe: Recipe, folder: Path) -> float:
 
 def _forget(folder: Path) -> None:
     """Delete the weights of what has answered: the answers are all that a trial of the same settings asks for."""
-    for path in folder.glob("*.safetensors"):
+    for path in folder.rglob("*.safetensors"):  # the inner folds of an ensemble lie in folders of their own
         path.unlink()
 
 
