@@ -17,6 +17,7 @@ from torch import nn
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.resolve import resolve
 from pneumoscope.core.stage import Stage
+from pneumoscope.errors import DataError
 from pneumoscope.evaluate.split import make_split
 from pneumoscope.nets.build import Net, build, choose_trainable
 from pneumoscope.nets.patient import build_patient, weighted

@@ -31,9 +31,9 @@ def volume_galleries(bench: Bench, net: Net, answers: OutOfFold) -> tuple[Galler
             said = f"{name}, {100 * answers.probabilities[i, k]:.0f} %"
             pictures += planes(net, np.array(bench.main.images[row]), k, said)
     note = (
-        "Three planes of what the network sees, the lungs cut out and stretched to a cube, through the place that speaks "
-        "most for the class: the surest right answers of the first fold. Red is where the most speaks for the class; it "
-        "shows what was looked at, not that it is disease."
+        "Three planes of what the network sees, the lungs cut out and stretched to a cube, through the place that "
+        "speaks most for the class: the surest right answers of the first fold. Red is where the most speaks for the "
+        "class; it shows what was looked at, not that it is disease."
     )
     note += f" None was decided rightly for {', '.join(none)}." if none else ""
     return (Gallery(title="Where the network looked, by class", note=note, pictures=tuple(pictures)),)
