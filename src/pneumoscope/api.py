@@ -341,7 +341,7 @@ def evaluate(
         say=say,
     )
     known = loaded.seen()
-    seen = [s.file for s in dataset.samples if s.digest[:16] in known]
+    seen = [s.file for s in dataset.samples if s.is_among(known)]
     if seen:
         raise LeakError(
             f"--data: expected images that the bundle has not seen, found {len(seen)} of {len(dataset)} among those it "

@@ -130,12 +130,13 @@ def _absent(dataset: Dataset, role: Role | None, drawn: Sequence[int] | None) ->
 def _check_apart(dataset: Dataset, others: Mapping[str, Dataset], role: str) -> None:
     """The same picture in two roles is one patient's, whatever the patients are called."""
     for name, other in others.items():
-        known = {sample.digest: sample.file for sample in other.samples}
-        again = next((sample for sample in dataset.samples if sample.digest in known), None)
+        known = {mark: sample.file for sample in other.samples for mark in sample.marks}
+        again = next((sample for sample in dataset.samples if sample.is_among(known)), None)
         if again is not None:
+            of = next(known[mark] for mark in again.marks if mark in known)
             raise LeakError(
                 f"{again.file}: expected other images in role {role} than in role {name}, found the bytes of "
-                f"'{known[again.digest]}' under another patient. Give both one group_id."
+                f"'{of}' under another patient. Give both one group_id."
             )
 
 

@@ -102,3 +102,22 @@ def test_classes_that_make_no_sense_are_refused(names: tuple[str, ...], positive
 def test_the_positive_class_must_be_named_to_be_asked_for() -> None:
     with pytest.raises(ValueError, match="found none"):
         _ = ClassSet(names=("a", "b")).positive_index
+
+
+def test_labels_of_slices_are_part_of_what_was_learned_from() -> None:
+    classes = ClassSet(names=("normal", "covid"))
+    series = Sample(file="a", label="covid", group="g", digest="d")
+    plain = Dataset(root="", samples=(series,), classes=classes)
+    told = dataclasses.replace(plain, slices={"a/1.dcm": True})
+    assert len({one.digest for one in (plain, told, dataclasses.replace(plain, slices={"a/1.dcm": False}))}) == 3
+
+
+@pytest.mark.parametrize(
+    ("members", "known"),
+    [(("a", "b", "c"), True), (("a", "b", "x"), True), (("a", "x", "y", "z"), False), ((), False)],
+)
+def test_a_series_is_known_by_half_of_its_files(members: tuple[str, ...], known: bool) -> None:
+    """A file more or less does not make it new; a licence that lies in every folder does not make it known."""
+    series = Sample(file="s", label="covid", group="g", digest="0" * 64, members=members)
+    assert series.is_among({"a", "b", "c", "d"}) is known
+    assert Sample(file="1.dcm", label="covid", group="g", digest="a" * 64).is_among({"a" * 16})

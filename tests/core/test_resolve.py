@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumoscope.core.recipe import Recipe, method_leaves, source_of
-from pneumoscope.core.resolve import OVERRIDE, resolve, resolve_all, with_values, with_variant
+from pneumoscope.core.recipe import OVERRIDE, Recipe, method_leaves, source_of
+from pneumoscope.core.resolve import resolve, resolve_all, with_values, with_variant
 from pneumoscope.core.serial import to_json
 from pneumoscope.errors import RecipeError
 from pneumoscope.recipes import find

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pneumoscope.io import archive
-from pneumoscope.io.contents import digest_of
+from pneumoscope.io.contents import digests_of
 
 FILES = {"a.dcm": b"one", "b.dcm": b"two" * 2**20, "c.dcm": b"three"}
 
@@ -29,17 +29,17 @@ def test_a_zip_is_the_folder_that_was_packed(tmp_path: Path) -> None:
     hidden = {"deep/.DS_Store": b"x", "__MACOSX/a.dcm": b"y"}
     one = zipped(tmp_path / "1.zip", {f"deep/{name}": data for name, data in FILES.items()} | hidden)
     two = zipped(tmp_path / "2.dcm", {f"{i}": data for i, data in enumerate(reversed(FILES.values()))})
-    assert digest_of(folder) == digest_of(one) == digest_of(two)
-    assert digest_of(zipped(tmp_path / "3.zip", FILES | {"d": b"four"})) != digest_of(folder)
+    assert digests_of(folder) == digests_of(one) == digests_of(two)
+    assert digests_of(zipped(tmp_path / "3.zip", FILES | {"d": b"four"})) != digests_of(folder)
 
 
 def test_a_file_and_an_archive_in_a_folder_are_their_bytes(tmp_path: Path) -> None:
     inner = zipped(tmp_path / "inner.zip", FILES).read_bytes()
     (tmp_path / "a").mkdir()
     (tmp_path / "a/x.zip").write_bytes(inner)
-    assert digest_of(tmp_path / "a") == digest_of(zipped(tmp_path / "b.zip", {"y.zip": inner}))
+    assert digests_of(tmp_path / "a") == digests_of(zipped(tmp_path / "b.zip", {"y.zip": inner}))
     (tmp_path / "x.dcm").write_bytes(b"one")
-    assert digest_of(tmp_path / "x.dcm") == hashlib.sha256(b"one").hexdigest()
+    assert digests_of(tmp_path / "x.dcm") == (hashlib.sha256(b"one").hexdigest(), ())
 
 
 def test_an_archive_that_is_not_read_is_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_an_archive_that_is_not_read_is_its_bytes(tmp_path: Path, monkeypatch: p
     bomb = zipped(tmp_path / "b.zip", {"a": bytes(2**22)}, zipfile.ZIP_DEFLATED).read_bytes()
     for data in (bytes(spoilt), bytes(spoilt[:-9]), bomb, b"PK\3\4 and no more"):
         (tmp_path / "x.zip").write_bytes(data)
-        assert digest_of(tmp_path / "x.zip") == hashlib.sha256(data).hexdigest()
+        assert digests_of(tmp_path / "x.zip") == (hashlib.sha256(data).hexdigest(), ())
     monkeypatch.setattr(archive, "MAX_TOTAL", 100)
     good = zipped(tmp_path / "c.zip", FILES)
-    assert digest_of(good) == hashlib.sha256(good.read_bytes()).hexdigest()
+    assert digests_of(good) == hashlib.sha256(good.read_bytes()).hexdigest()

@@ -18,7 +18,7 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.resolve import resolve
 from pneumoscope.nets.patient import BiLstm
 from pneumoscope.recipes import find
-from pneumoscope.train import folds, loop, patients
+from pneumoscope.train import folds, loop, patients, run
 from pneumoscope.train.bench import Bench
 
 STEPS = ("pretrain", "last-layers", "unfreeze", "unlabelled")
@@ -133,6 +133,14 @@ def fit_small(recipe: Recipe, out: Path) -> Done:
 def honest(tmp_path_factory: pytest.TempPathFactory) -> Done:
     """A fold of the honest protocol."""
     return fit_small(small(), tmp_path_factory.mktemp("honest"))
+
+
+def test_no_slice_between_two_counts_as_one_that_was_learned_from(honest: Done) -> None:
+    bench = honest.bench
+    learned = run._learned(bench, honest.train)
+    assert bench.data["pretrain"].between.any()
+    assert len(learned["pretrain"]) == sum(len(row.seen) for row in PRETRAIN)
+    assert len(learned["main"]) == len(bench.units.rows(honest.train))
 
 
 def test_running_statistics_stay_as_the_first_step_left_them_and_only_what_learns_is_kept(honest: Done) -> None:

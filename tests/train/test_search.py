@@ -135,7 +135,7 @@ def test_weights_go_once_they_have_answered(pretended, monkeypatch, tmp_path):
     making.run(tmp_path / "out", 1, datasets={"main": making.data(), "before": making.data()})
     assert there == [["fold_1", "fold_2", "role_before"], ["fold_2", "role_before"], ["role_before"]]
     assert weights(tmp_path / "out") == []
-    assert len(list((tmp_path / "out").rglob("answers.json"))) == 4
+    assert len(list((tmp_path / "out").rglob("answers.json"))) == 5
 
 
 def test_a_search_finds_what_is_best(pretended, tmp_path):

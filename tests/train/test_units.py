@@ -64,10 +64,9 @@ def test_slices_are_judged_where_it_is_known_what_they_show_and_by_that(prepared
         (slice_name("b", 2), "covid"),
     ]
     # to be learned from: what lies between them, and what the model may call infected
-    assert units.taught([0]) == [0, 1]
-    assert [prepared.dataset.samples[row].file for row in units.taught([2])] == [
-        slice_name("b", number) for number in (0, 1, 1.5, 3)
-    ]
+    assert units.taught([0])[:2] == [0, 1]
+    of_b = [prepared.dataset.samples[row] for row in units.taught([2])]
+    assert [s.file for s in of_b if s.group == "b"] == [slice_name("b", number) for number in (0, 1, 1.5, 3)]
 
 
 def test_studies_are_judged_whole_and_between_slices_are_not_theirs(prepared: Prepared) -> None:
@@ -80,3 +79,25 @@ def test_studies_are_judged_whole_and_between_slices_are_not_theirs(prepared: Pr
     assert units.taught([0]) == [0, 1, 2]
     assert units.rows([0]) == [0, 2]
     assert units.taught([2, 0]) == [0, 1, 2, 8, 9]
+
+
+def test_a_slice_more_is_another_study(prepared: Prepared) -> None:
+    whole = units_of(prepared, recipe(**TWO)).dataset
+    fewer = dataclasses.replace(prepared, between=prepared.between | (np.arange(len(prepared.between)) == 2))
+    assert units_of(fewer, recipe(**TWO)).dataset.digest != whole.digest
+
+
+def test_patients_of_whom_no_slice_is_judged_teach_in_every_fold(prepared: Prepared) -> None:
+    """Those with a study's label alone, for the last step (Garg 2021, section III-C1)."""
+    units = units_of(prepared, recipe(**SLICES))
+    assert [prepared.dataset.samples[row].group for row in np.flatnonzero(units.free)] == ["c", "c"]
+    assert set(units.taught([0])) == {0, 1, 8, 9}
+    # another series of a patient who is judged may be of one that is tested
+    of_b = dataclasses.replace(
+        prepared.dataset,
+        samples=tuple(
+            dataclasses.replace(s, group="b" if s.group == "c" else s.group) for s in prepared.dataset.samples
+        ),
+    )
+    other = units_of(dataclasses.replace(prepared, dataset=of_b), recipe(**SLICES))
+    assert set(other.taught([0])) == {0, 1}

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from pneumoscope.core.image import Modality
 from pneumoscope.core.serial import digest
 from pneumoscope.errors import DataError, LeakError
+
+MARK = 16  # hex digits of a digest: enough to know a file again, and nothing of a patient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,7 @@ class Sample:
     file: relative to the dataset's folder, with `/`. group: pseudonymous key of the patient (or of what may not
     be parted); samples with one group never stand on two sides of an honest split. modality: None where nothing
     says it. collection: name of the data set, "" where there is one only. findings: what the set says is seen in it.
-    digest: SHA-256 of the bytes.
+    digest: SHA-256 of the bytes. members: of a folder or an archive, the start of each file's digest, `MARK` digits.
     """
 
     file: str
@@ -68,6 +70,17 @@ class Sample:
     split: Literal["train", "val", "test"] | None = None
     findings: tuple[str, ...] = ()
     digest: str = ""
+    members: tuple[str, ...] = ()
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """What its files are known by: the start of its digest, and of each file's in it."""
+        return (self.digest[:MARK], *self.members)
+
+    def is_among(self, marks: Container[str]) -> bool:
+        """Whether it, or at least half of the files in it, are among marked ones; a file more does not make it new."""
+        common = sum(member in marks for member in self.members)
+        return self.digest[:MARK] in marks or (common > 0 and 2 * common >= len(self.members))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +118,9 @@ class Dataset:
 
     @property
     def digest(self) -> str:
-        """What was learned from: a digest of every sample's bytes, label and group, in any order of rows."""
-        return digest(sorted([s.file, s.label, s.group, s.digest] for s in self.samples))
+        """What was learned from: of every sample bytes, label and group, in any order of rows, and labels of slices."""
+        samples = sorted([s.file, s.label, s.group, s.digest] for s in self.samples)
+        return digest([samples, sorted(self.slices.items())] if self.slices else samples)
 
     @property
     def groups(self) -> tuple[str, ...]:

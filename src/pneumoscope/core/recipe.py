@@ -16,6 +16,8 @@ from pneumoscope.core.serial import digest, from_json, to_json
 from pneumoscope.core.stage import SEEDS, Copies, Optim, Stage, Step, Value, need
 from pneumoscope.errors import RecipeError
 
+OVERRIDE = "override"  # the source of a field that the user set
+
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
@@ -187,7 +189,9 @@ class Recipe:
 
     @property
     def comparable(self) -> tuple[Reported, ...]:
-        """What the paper prints about the variant in place."""
+        """What the paper prints about the variant in place; nothing where the classes are others than the paper's."""
+        if any(path.partition(".")[0] == "classes" and text == OVERRIDE for path, text in self.sources.items()):
+            return ()
         return tuple(r for r in self.reported if not r.variants or (self.variant or "") in r.variants)
 
     @property

@@ -8,14 +8,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from pneumoscope.core.recipe import METHOD_FIELDS, Protocol, Recipe, method_leaves
+from pneumoscope.core.recipe import METHOD_FIELDS, OVERRIDE, Protocol, Recipe, method_leaves
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.role import MAIN
 from pneumoscope.core.serial import Mismatch, to_json
 from pneumoscope.core.stage import Scalar
 from pneumoscope.errors import RecipeError
-
-OVERRIDE = "override"
 
 
 def resolve(

@@ -44,11 +44,11 @@ def inside_another(files: Sequence[str]) -> str | None:
     return next((file for file in files if not named.isdisjoint(PurePosixPath(file).parents)), None)
 
 
-def digest_of(path: Path) -> str:
+def digests_of(path: Path) -> tuple[str, tuple[str, ...]]:
     """SHA-256 of a file, or of the sorted digests of all files in a folder or a zip archive, whatever their names.
 
-    So a series is the same one in a folder and in an archive. An archive that is refused when it is read is a file
-    like others here.
+    And those digests, none for a file. So a series is the same one in a folder and in an archive. An archive that is
+    refused when it is read is a file like others here.
 
     Raises:
         OSError: something that cannot be read.
@@ -57,7 +57,7 @@ def digest_of(path: Path) -> str:
         return _together(_digest(member) for member in _entries(path))
     with path.open("rb") as opened:
         kind = sniff(opened.read(HEAD))
-    return (_digest_of_zip(path) if kind == "zip" else None) or _digest(path)
+    return (_digest_of_zip(path) if kind == "zip" else None) or (_digest(path), ())
 
 
 def _digest(path: Path) -> str:
@@ -65,8 +65,8 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _digest_of_zip(path: Path) -> str | None:
-    """The digest of an archive's members, one after another and never whole; None where it is refused or damaged."""
+def _digest_of_zip(path: Path) -> tuple[str, tuple[str, ...]] | None:
+    """The digests of an archive's members, one after another and never whole; None where it is refused or damaged."""
     try:
         with open_archive(path) as archive:
             return _together(_digest_of_member(archive, info) for info in members(archive))
@@ -82,8 +82,9 @@ def _digest_of_member(archive: ZipFile, info: ZipInfo) -> str:
     return digest.hexdigest()
 
 
-def _together(digests: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(sorted(digests)).encode()).hexdigest()
+def _together(digests: Iterable[str]) -> tuple[str, tuple[str, ...]]:
+    found = tuple(sorted(digests))
+    return hashlib.sha256("\n".join(found).encode()).hexdigest(), found
 
 
 def _entries(folder: Path) -> Iterator[Path]:

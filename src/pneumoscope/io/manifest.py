@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, cast
 
-from pneumoscope.core.dataset import ClassSet, Dataset, Sample
+from pneumoscope.core.dataset import MARK, ClassSet, Dataset, Sample
 from pneumoscope.core.files import write_bytes
 from pneumoscope.core.image import Modality
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.study import pseudonym
 from pneumoscope.errors import DataError, UsageError
-from pneumoscope.io.contents import digest_of, folder_problem, inside_another
+from pneumoscope.io.contents import digests_of, folder_problem, inside_another
 
 NAME = "labels.csv"
 BLANK = "(blank)"  # how an empty label is counted among those left out
@@ -54,7 +54,7 @@ def read_dataset(
 ) -> Dataset:
     """The dataset in the folder `root`, as its labels.csv says; every file is read once, for its digest.
 
-    A row's file may be a folder that holds a series: its digest is that of all files in it (`contents.digest_of`).
+    A row's file may be a folder that holds a series: its digest is that of all files in it (`contents.digests_of`).
 
     mapping: label -> class. A label that is not in it stands for the class of its name; where there is none, the
     row is left out and counted. drawn: line of labels.csv -> class, instead of what labels say; other lines are left
@@ -373,7 +373,7 @@ def file_problem(root: Path, file: str) -> str | None:
 def _sample(root: Path, row: _Row, label: str, group: str) -> Sample:
     file = str(PurePosixPath(row.values["file"]))
     try:
-        digest = digest_of(root / file)
+        digest, within = digests_of(root / file)
     except OSError as error:
         raise DataError(
             f"{_show(file)}: expected a readable file, found {error.strerror}. Check its rights."
@@ -388,6 +388,7 @@ def _sample(root: Path, row: _Row, label: str, group: str) -> Sample:
         split=cast(Literal["train", "val", "test"] | None, row.values.get("split") or None),
         findings=_findings(row),
         digest=digest,
+        members=tuple(one[:MARK] for one in within),
     )
 
 

@@ -141,7 +141,7 @@ def _medicalnet(name: str, weights_dir: Path | None) -> tuple[dict[str, Tensor],
     if found is None:
         what = f"pretrained weights: expected {known}.safetensors"
         step = (
-            f"Convert MedicalNet's file (see docs/recipes.md) and name its folder with --weights or "
+            f"Convert MedicalNet's file (see docs/guide.md) and name its folder with --weights or "
             f"${weights.ENVIRONMENT}."
         )
         places = ", ".join(str(folder) for folder in weights.folders(weights_dir))

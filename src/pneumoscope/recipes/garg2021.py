@@ -185,7 +185,8 @@ RECIPE = Recipe(
         "stages.unlabelled.optim.lr": "assumed: unstated; that of the step before",
         "stages.unlabelled.epochs": "section III-C1: 'retrain the model for 25 epochs'",
         "stages.unlabelled.learns": "section III-C1: 'we use the model to get infected slices from the unlabeled "
-        "dataset'; they are taught the patient's label",
+        "dataset'; they are taught the patient's label; "
+        "labelled slices are not taught again, assumed",
         **{f"stages.{stage}.{field}": text for stage in _SLICE_STAGES for field, text in _OF_SLICES.items()},
         **{f"stages.{s}.role": "section III-C1: COVID-CT-MD" for s in ("last-layers", "unfreeze", "unlabelled")},
         **{f"stages.{stage.name}.{field}": text for stage in _PATIENTS for field, text in _OF_PATIENTS.items()},
@@ -259,15 +260,18 @@ RECIPE = Recipe(
         ),
         "Adam's epsilon is torch's 1e-8; Keras's is 1e-7.",
         (
-            "The ensemble of the honest protocol learns from scores of classifiers that did not learn from the "
-            "patient, by inner folds; that of the paper's protocol from the classifiers' own, as nothing else is "
-            "said."
+            "The ensemble of the honest protocol learns from scores of classifiers of patients that did not learn from "
+            "the patient, by inner folds; the slice network below them did. That of the paper's protocol learns from "
+            "the classifiers' own scores, as nothing else is said."
         ),
         (
             "Where half or more of a picture's edge is lit (a crop within the body, as in SARS-CoV-2-CT), dark regions "
             "that the edge cuts open count as body: the largest contour alone would lose those lungs. Whole slices are "
             "masked as in the paper."
         ),
-        "Step 1 chooses its weights on a part of the role pretrain, not on COVIDx-CT's official test part.",
+        (
+            "In the honest protocol step 1 chooses its weights on a part of the role pretrain, not on COVIDx-CT's "
+            "official test part."
+        ),
     ),
 )

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pneumoscope.core.paper import Reported
-from pneumoscope.core.recipe import Recipe, method_leaves, source_of
-from pneumoscope.core.resolve import OVERRIDE
+from pneumoscope.core.recipe import OVERRIDE, Recipe, method_leaves, source_of
 from pneumoscope.core.result import Evaluation, Interval, Sizes
 from pneumoscope.report import words
 

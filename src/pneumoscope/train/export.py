@@ -87,7 +87,7 @@ def write_bundle(
         **exported,
         bundles.WEIGHTS: _weights(net),
         **({} if study_net is None else {bundles.STUDY_WEIGHTS: _weights(study_net)}),
-        bundles.SEEN: "\n".join(sorted({s.digest[:16] for s in seen})).encode(),
+        bundles.SEEN: "\n".join(sorted({mark for s in seen for mark in s.marks})).encode(),
         bundles.CARD: card(facts).encode(),  # type: ignore[operator]
         **_check(net, study_net, recipe),
     }

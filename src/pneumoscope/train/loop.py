@@ -170,7 +170,7 @@ def _epoch(task: Task, optimizer: torch.optim.Optimizer, epoch: int) -> Epoch:
     for module in task.frozen:
         module.eval()
     total = 0.0
-    for part in _chunks(order, stage.batch, at_least=2):
+    for part in _chunks(order, stage.batch, at_least=min(2, stage.batch)):
         x = task.take(part)
         x = change(x) if change else x
         labels = task.labels[part]

@@ -7,6 +7,7 @@ that did not learn from the patient (inner folds of the training part); the pape
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -110,8 +111,13 @@ def fit_patients(
     ensemble = None
     for stage in bench.recipe.stages:
         if stage.level == "ensemble":
-            scores = _scores(bench, described, members, train, val, folder, fold, what)
+            k = len(bench.main.dataset.classes.names)
+            scores = torch.zeros(len(bench.units.dataset), len(members) * k)
+            if not (folder / stage.name).with_suffix(".safetensors").exists():
+                _fill(scores, bench, described, members, train, val, folder, fold, what)
             ensemble = _fit(bench, stage, scores.__getitem__, train, val, folder / stage.name, fold, what)
+            for inner in folder.glob("inner_*"):  # some 80 MB a network, which the scores alone needed
+                shutil.rmtree(inner)
     return Patients(members, ensemble)
 
 
@@ -166,7 +172,8 @@ def _take(bench: Bench, stage: Stage, described: Described) -> Callable[[np.ndar
     return take
 
 
-def _scores(
+def _fill(
+    scores: Tensor,
     bench: Bench,
     described: Described,
     members: dict[str, nn.Module],
@@ -175,8 +182,8 @@ def _scores(
     folder: Path,
     fold: int,
     what: str,
-) -> Tensor:
-    """What the ensemble learns from, `[units, M * K]`; of units outside train and val it holds zeros.
+) -> None:
+    """Fill in what the ensemble learns from, `[units, M * K]`, of units in train and val.
 
     Of the training part: of classifiers that did not learn from the unit, unless the protocol is the paper's. Of the
     validation part: of the classifiers themselves, which chose their weights on it.
@@ -184,7 +191,6 @@ def _scores(
     classes = bench.main.dataset.classes
     stages = of_patients(bench.recipe)
     k = len(classes.names)
-    scores = torch.zeros(len(bench.units.dataset), len(stages) * k)
     for m, stage in enumerate(stages):
         columns = slice(m * k, (m + 1) * k)
         take = _take(bench, stage, described)
@@ -196,7 +202,6 @@ def _scores(
             place = folder / f"inner_{i}" / stage.name
             net = _fit(bench, stage, take, learned, val, place, fold, f"{what}, inner fold {i + 1}")
             scores[asked, columns] = _answers(bench, net, stage, take, asked)
-    return scores
 
 
 def _inner(bench: Bench, train: list[int]) -> list[tuple[list[int], list[int]]]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from pneumoscope.core.dataset import Dataset, Sample
 from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.serial import digest
 from pneumoscope.errors import DataError, RecipeError
 from pneumoscope.train.data import Prepared
 
@@ -25,21 +26,26 @@ class Units:
 
     origin: of each prepared image the number of the file it came from, `[N]`. beside: of each whether no unit has it,
     as of a slice between two or one of which nobody said what it shows: it may be learned from, never judged, `[N]`.
+    free: of each whether no image of its patient is judged, `[N]`.
     """
 
     dataset: Dataset
     members: tuple[np.ndarray, ...]
     origin: np.ndarray
     beside: np.ndarray
+    free: np.ndarray
 
     def rows(self, units: list[int]) -> list[int]:
         """Positions of all images of some units."""
         return [int(row) for unit in units for row in self.members[unit]]
 
     def taught(self, units: list[int]) -> list[int]:
-        """Positions of all images of some units, and of what lies beside them in their series, from feet to head."""
+        """Positions of all images of some units, and of what lies beside them, from feet to head.
+
+        That is the rest of their series, and patients of whom nothing is judged in any fold.
+        """
         rows = self.rows(units)
-        more = np.flatnonzero(self.beside & np.isin(self.origin, self.origin[rows]))
+        more = np.flatnonzero(self.beside & (self.free | np.isin(self.origin, self.origin[rows])))
         return sorted({*rows, *more.tolist()})
 
 
@@ -80,14 +86,21 @@ def _studies(data: Prepared) -> Units:
                 f"'{one.label}'. Give each study a group_id of its own."
             )
         rows[key].append(row)
-    dataset = dataclasses.replace(data.given, samples=tuple(samples.values()))
+    # another slice, or one less, is another study
+    whole = [
+        dataclasses.replace(one, digest=digest([data.dataset.samples[row].digest for row in rows[key]]))
+        for key, one in samples.items()
+    ]
+    dataset = dataclasses.replace(data.given, samples=tuple(whole))
     return _units(data, dataset, tuple(np.array(rows[sample.file]) for sample in dataset.samples))
 
 
 def _units(data: Prepared, dataset: Dataset, members: tuple[np.ndarray, ...]) -> Units:
     beside = np.ones(len(data.dataset), dtype=bool)
     beside[[row for of_one in members for row in of_one]] = False
-    return Units(dataset=dataset, members=members, origin=data.origin, beside=beside)
+    groups = np.array([sample.group for sample in data.dataset.samples])
+    free = ~np.isin(groups, groups[~beside])
+    return Units(dataset=dataset, members=members, origin=data.origin, beside=beside, free=free)
 
 
 def is_slice(data: Prepared, row: int) -> bool:
