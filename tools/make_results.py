@@ -19,7 +19,7 @@ from typing import Any
 from results_plots import curve, histogram, history, whiskers
 
 from pneumoscope.core.comparison import Comparison
-from pneumoscope.core.recipe import Recipe, method_leaves, source_of
+from pneumoscope.core.recipe import Recipe, method_leaves
 from pneumoscope.core.resolve import OVERRIDE
 from pneumoscope.core.result import Evaluation
 from pneumoscope.core.search import Search
@@ -227,8 +227,9 @@ def _by_class(evaluation: Evaluation, metric: str) -> str:
 
 
 def _overrides(recipe: Recipe) -> str:
-    changed = [f"`{path}={value}`" for path, value in method_leaves(recipe) if source_of(recipe, path) == OVERRIDE]
-    return ", ".join(changed) or "nothing"
+    known = {"stages": ",".join(stage.name for stage in recipe.stages)} | dict(method_leaves(recipe))
+    changed = [path for path, text in recipe.sources.items() if text == OVERRIDE and path in known]
+    return ", ".join(f"`{path}={known[path]}`" for path in changed) or "nothing"
 
 
 def _json(path: Path) -> Any:

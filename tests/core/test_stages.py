@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pneumoscope.core.recipe import Recipe
+from pneumoscope.core.recipe import Recipe, source_of
 from pneumoscope.core.resolve import resolve
 from pneumoscope.errors import RecipeError
 from pneumoscope.recipes import find
@@ -55,3 +55,9 @@ def test_the_network_of_the_first_is_that_of_all_that_go_on_with_it() -> None:
 def test_what_cannot_stand_alone_is_refused(stages: str, told: str) -> None:
     with pytest.raises(RecipeError, match=told):
         garg(stages=stages)
+
+
+def test_what_is_said_of_the_stages_that_stay_is_kept() -> None:
+    recipe = garg(stages=SLICES)
+    assert source_of(recipe, "stages.pretrain.optim.lr") == source_of(garg(), "stages.pretrain.optim.lr")
+    assert source_of(recipe, "stages") == "override"

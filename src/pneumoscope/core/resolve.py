@@ -83,7 +83,8 @@ def with_overrides(recipe: Recipe, overrides: Mapping[str, str]) -> Recipe:
     """
     values = _followed(recipe, {path: _parse(path, text) for path, text in overrides.items()})
     changed = with_values(recipe, values)
-    kept = {k: text for k, text in recipe.sources.items() if not any(k.startswith(f"{path}.") for path in values)}
+    moved = [path for path in values if path != "stages"]  # which keeps what is said of the stages that stay
+    kept = {k: text for k, text in recipe.sources.items() if not any(k.startswith(f"{path}.") for path in moved)}
     return dataclasses.replace(changed, sources={**kept, **dict.fromkeys(values, OVERRIDE)})
 
 
