@@ -72,14 +72,21 @@ def evaluate(
 
 
 def plain(decisions: np.ndarray, labels: np.ndarray, classes: ClassSet) -> dict[str, float]:
-    """Accuracy, balanced accuracy and `sensitivity.<class>` of `[N]` decisions, without intervals; NaN if undefined."""
+    """Accuracy, balanced accuracy and `sensitivity.<class>` of `[N]` decisions, without intervals; NaN if undefined.
+
+    Of the positive class also its specificity and its precision.
+    """
     found = _from_confusion(_confusion(labels, decisions, np.ones((1, len(labels))), len(classes.names)))
     recalls = found["sensitivity"][0]
-    return {
+    figures = {
         "accuracy": float(found["accuracy"][0]),
         "balanced_accuracy": float(np.nanmean(recalls)),
         **{f"sensitivity.{name}": float(r) for name, r in zip(classes.names, recalls, strict=True)},
     }
+    if classes.positive is not None:
+        for metric in ("specificity", "precision"):
+            figures[f"{metric}.{classes.positive}"] = float(found[metric][0][classes.positive_index])
+    return figures
 
 
 def of_decisions(
