@@ -19,8 +19,7 @@ from typing import Any
 from results_plots import curve, histogram, history, whiskers
 
 from pneumoscope.core.comparison import Comparison
-from pneumoscope.core.recipe import Recipe, method_leaves
-from pneumoscope.core.resolve import OVERRIDE
+from pneumoscope.core.recipe import OVERRIDE, Recipe, method_leaves
 from pneumoscope.core.result import Evaluation
 from pneumoscope.core.search import Search
 from pneumoscope.core.serial import from_json
