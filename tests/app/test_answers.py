@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -29,6 +30,11 @@ def test_the_slices_that_matter_are_named_the_strongest_first(capsys: pytest.Cap
     assert "a/study: 3 slices, counted from the feet; the most like yes: 3 (0.900), 1 (0.600)\n" in (
         capsys.readouterr().out
     )
+
+
+def test_of_a_study_that_was_judged_as_a_whole_no_slices_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    print_predictions([dataclasses.replace(study(), slices=())])
+    assert "slices" not in capsys.readouterr().out
 
 
 def test_each_warning_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:

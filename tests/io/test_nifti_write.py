@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import NO_SHARED, SHARED
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -148,9 +147,8 @@ def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.shared
-@pytest.mark.skipif(not SHARED.is_dir(), reason=NO_SHARED)
-def test_a_real_series_comes_back() -> None:
-    volume = load_study(SHARED / "ct-series" / "covid-ct-md" / "P001").volume
+def test_a_real_series_comes_back(shared_data: Path) -> None:
+    volume = load_study(shared_data / "ct-series" / "covid-ct-md" / "P001").volume
     assert volume is not None
     data = nifti_bytes(volume.voxels.astype(np.float32), volume.geometry)
     again = read_nifti(data, "x.nii.gz")

@@ -20,7 +20,7 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
     ]
     table("", ("path", "decision", "probabilities, or why it was refused"), rows)
     for p in predictions:
-        if p.series is not None:
+        if p.slices and p.series is not None:  # else judged as a whole
             result(f"{p.path}: {_slices(p)}")
     warned = Counter(warning for p in predictions for warning in p.warnings)
     for warning, n in warned.items():
