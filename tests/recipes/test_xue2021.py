@@ -14,7 +14,7 @@ from pneumoscope import api, phantoms
 from pneumoscope.core.dataset import Dataset, Sample
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.resolve import resolve
-from pneumoscope.errors import UsageError
+from pneumoscope.errors import RecipeError, UsageError
 from pneumoscope.evaluate.split import make_split
 from pneumoscope.io.load import load_study
 from pneumoscope.recipes import find
@@ -31,6 +31,7 @@ SMALL = {
     "stages.volume.net": "resnet18_3d",
     "stages.volume.init": "random",
     "stages.volume.epochs": "2",
+    "stages.volume.batch": "4",
 }
 
 
@@ -131,6 +132,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (evaluation,) = api.train("xue2021", [data], out=root / "run", overrides=SMALL)
     assert (evaluation.n_images, evaluation.judged) == (12, "study")
     return root
+
+
+def test_single_volumes_too_small_to_normalise_are_refused_before_training(tmp_path: Path) -> None:
+    data = phantoms.write_cts(tmp_path / "set", patients=6, seed=3, size=96, slices=20)
+    with pytest.raises(RecipeError, match=r"stages\.volume\.batch: expected at least 2"):
+        api.train("xue2021", [data], out=tmp_path / "run", overrides={**SMALL, "stages.volume.batch": "1"})
 
 
 def test_it_goes_the_whole_way(run: Path, tmp_path: Path) -> None:

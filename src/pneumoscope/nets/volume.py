@@ -24,6 +24,7 @@ from pneumoscope.nets.weights import WeightsUsed
 # voxels of a batch from which on training keeps only what lies between the blocks (see `ResNet3d`): below, the
 # weights and their optimiser take most of the memory, and it would be a quarter more time for little
 SAVE_MEMORY_FROM = 192**3
+SHRINKS = 32  # the last map has one cell for so many voxels along each axis
 
 
 class VolumeNet(Net):
@@ -59,7 +60,8 @@ def build_volume(
     input_size: (D, H, W). From `SAVE_MEMORY_FROM` voxels a batch on it is trained with less memory in more time.
 
     Raises:
-        RecipeError: a loss that does not fit the classes, or a head that takes maps of images only.
+        RecipeError: a loss that does not fit the classes, a head that takes maps of images only, or single volumes
+            too small to be normalised.
         UsageError: a network that does not exist.
         MissingError: weights that are not here.
     """
@@ -68,6 +70,11 @@ def build_volume(
         raise RecipeError(
             f"stages.{stage.name}.head: expected pooling 'average', no convolution and 1 scale for a network of "
             f"volumes, found '{head.pooling}', {head.convolution} and {head.scales}."
+        )
+    if stage.batch == 1 and max(input_size) <= SHRINKS:
+        raise RecipeError(
+            f"stages.{stage.name}.batch: expected at least 2 for volumes of at most {SHRINKS} voxels a side, whose "
+            f"last map is one cell (BatchNorm needs two), found 1. Add: --set stages.{stage.name}.batch=2"
         )
     outputs = outputs_of(stage, classes)
     # weights of a stage before are laid over the network later, so it starts from anything
