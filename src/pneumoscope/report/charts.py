@@ -19,18 +19,20 @@ SIDE = 240  # of the square that a curve is drawn in
 def whiskers(evaluation: Evaluation) -> list[dict[str, Any]]:
     """The headline figures on an axis of 0..100 %: dot, whisker, and what an empty answer would score."""
     empty = _of_an_empty_answer(evaluation)
-    return [
-        {
-            "title": title,
-            "text": words.figure(found.value),
-            "interval": _bounds(found),
-            "dot": _percent(found.value),
-            "low": _percent(found.low),
-            "high": _percent(found.high),
-            "empty": empty.get(title),
-        }
-        for title, found in words.headline(evaluation)
-    ]
+    return [whisker(title, found) | {"empty": empty.get(title)} for title, found in words.headline(evaluation)]
+
+
+def whisker(title: str, found: Interval, empty: float | None = None) -> dict[str, Any]:
+    """One figure in 0..1 on an axis of 0..100 %; empty: what an empty answer would score."""
+    return {
+        "title": title,
+        "text": words.figure(found.value),
+        "interval": _bounds(found),
+        "dot": _percent(found.value),
+        "low": _percent(found.low),
+        "high": _percent(found.high),
+        "empty": None if empty is None else _percent(empty),
+    }
 
 
 def roc(evaluation: Evaluation) -> list[dict[str, Any]]:
