@@ -31,7 +31,7 @@ LAYERS = (
     ("audit",),
     ("report",),
     ("reading", "running", "planning"),  # of the api's layer: what it reads and runs with
-    ("api", "datasets", "comparing", "tuning"),
+    ("api", "datasets", "comparing", "tuning", "auditing"),
     ("demo", "doctor"),
     ("app",),
 )

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TextIO
 import typer
 
 from pneumoscope import __version__
+from pneumoscope.app import audit as auditing
 from pneumoscope.app.answers import print_predictions
 from pneumoscope.app.compare import compare
 from pneumoscope.app.console import pairs, print_json, progress, say, table
@@ -45,6 +46,7 @@ app.add_typer(bundle_app, name="bundle")
 app.add_typer(weights_app, name="weights")
 app.command(epilog="Example: pneumoscope compare szalay2021:all --data DIR --map normal=non-covid --out runs")(compare)
 app.command(epilog=EXAMPLE)(tune)
+app.command(epilog=auditing.EXAMPLE)(auditing.audit)
 
 AT = "A threshold to report on, too: 0.4; in training also youden, sensitivity=0.9 or cost=10."
 LAYER = (

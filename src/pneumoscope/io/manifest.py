@@ -58,7 +58,7 @@ def read_dataset(
 
     mapping: label -> class. A label that is not in it stands for the class of its name; where there is none, the
     row is left out and counted. drawn: line of labels.csv -> class, instead of what labels say; other lines are left
-    out. modalities: rows of another (see `_modality`) are left out and counted; none for all. A group is
+    out. modalities: rows of another (see `modality_of`) are left out and counted; none for all. A group is
     `group_id`, else `patient_id`. ungrouped: the set has neither, and every file may stand for itself.
 
     Raises:
@@ -73,7 +73,7 @@ def read_dataset(
     labels = _classes_of(rows, classes, mapping or {}) if drawn is None else [drawn.get(row.line) for row in rows]
     kept = [(row, label) for row, label in zip(rows, labels, strict=True) if label is not None]
     left_out = Counter(row.values["label"] or BLANK for row, label in zip(rows, labels, strict=True) if label is None)
-    left_out.update(f"{row.values['label'] or BLANK} ({_modality(row)})" for row in others)
+    left_out.update(f"{row.values['label'] or BLANK} ({modality_of(row.values)})" for row in others)
     if not kept:
         raise DataError(
             f"{root / NAME}: expected labels of {', '.join(classes.names)}, found only "
@@ -124,13 +124,13 @@ def candidates(root: Path, modalities: Sequence[str] = ()) -> list[Candidate]:
 
 
 def _is_of(row: _Row, modalities: Sequence[str]) -> bool:
-    return not modalities or _modality(row) in ("", *modalities)
+    return not modalities or modality_of(row.values) in ("", *modalities)
 
 
-def _modality(row: _Row) -> str:
+def modality_of(values: Mapping[str, str]) -> str:
     """The column `modality`, else what the column `view` leaves no doubt about, else ""."""
-    told = row.values.get("modality", "")
-    view = row.values.get("view", "").lower().partition(" ")[0]
+    told = values.get("modality", "")
+    view = values.get("view", "").lower().partition(" ")[0]
     return told or _VIEWS.get(view, "")
 
 
@@ -384,7 +384,7 @@ def _sample(root: Path, row: _Row, label: str, group: str) -> Sample:
         group=group,
         view=row.values.get("view") or None,
         source=row.values.get("source") or None,
-        modality=cast(Modality, told) if (told := _modality(row)) in ("xray", "ct") else None,
+        modality=cast(Modality, told) if (told := modality_of(row.values)) in ("xray", "ct") else None,
         split=cast(Literal["train", "val", "test"] | None, row.values.get("split") or None),
         findings=_findings(row),
         digest=digest,

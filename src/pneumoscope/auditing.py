@@ -1,0 +1,54 @@
+"""What is wrong with labelled images before any model is asked: `pneumoscope audit`, a door beside `api`.
+
+The leak part needs the base install only.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pneumoscope.audit import gather as gathering
+from pneumoscope.audit import look as looking
+from pneumoscope.audit.findings import audit_of
+from pneumoscope.core.audit import Audit
+from pneumoscope.core.files import new_folder, write_json, write_text
+from pneumoscope.core.progress import Progress, silent
+
+
+def audit(
+    data: Sequence[str | Path],
+    *,
+    out: Path,
+    mapping: Mapping[str, str] | None = None,
+    bundle: str | None = None,
+    progress: Progress = silent,
+) -> Audit:
+    """Look for leaks in labelled folders, and for what goes with the labels: `out` gets audit.json and report.html.
+
+    data: folders with labels.csv; every row counts, whatever its label; a file that cannot be read is named. mapping:
+    label -> label, of all folders. bundle: what of the data it has learned from is said, too.
+
+    Raises:
+        DataError: no labels.csv, or one that does not hold together.
+        UsageError: a folder given twice, a mapping of a label that occurs nowhere, or an `out` in use.
+        BundleError, IntegrityError: a bundle that cannot be read.
+    """
+    from pneumoscope import bundle as bundles
+    from pneumoscope.report.audit import audit_report
+
+    seconds: dict[str, float] = {}
+    with new_folder(out) as folder:  # before the work: an `out` in use is known at once
+        known = None if bundle is None else bundles.load(bundle)
+        start = time.monotonic()
+        root, items = gathering.gather([Path(d) for d in data], mapping or {})
+        looked = looking.look(items, progress)
+        seconds["reading files"] = time.monotonic() - start
+        found = audit_of(looked, mapping=mapping or {}, bundle=known, seconds=seconds, progress=progress)
+        # Shortcuts come in here: `gathering.dataset(root, looked.samples)` is the Dataset of all labelled images, its
+        # `collection` the data set of each; add a field `shortcuts: Audited | None = None` to core.audit.Audit, set it
+        # with dataclasses.replace(found, shortcuts=...), and without scikit-learn a sentence in `left_out` instead.
+        write_json(folder / "audit.json", found)
+        write_text(folder / "report.html", audit_report(found, thumbnails=looking.thumbnails(root, found.leaks)))
+    return found
