@@ -12,6 +12,7 @@ from pathlib import Path
 from pneumoscope.audit import gather as gathering
 from pneumoscope.audit import look as looking
 from pneumoscope.audit.findings import audit_of
+from pneumoscope.audit.sets import with_shortcuts
 from pneumoscope.core.audit import Audit
 from pneumoscope.core.files import new_folder, write_json, write_text
 from pneumoscope.core.progress import Progress, silent
@@ -46,9 +47,8 @@ def audit(
         looked = looking.look(items, progress)
         seconds["reading files"] = time.monotonic() - start
         found = audit_of(looked, mapping=mapping or {}, bundle=known, seconds=seconds, progress=progress)
-        # Shortcuts come in here: `gathering.dataset(root, looked.samples)` is the Dataset of all labelled images, its
-        # `collection` the data set of each; add a field `shortcuts: Audited | None = None` to core.audit.Audit, set it
-        # with dataclasses.replace(found, shortcuts=...), and without scikit-learn a sentence in `left_out` instead.
+        labelled = gathering.dataset(root, [s for s in looked.samples if s.digest])
+        found = with_shortcuts(found, labelled, known, progress)
         write_json(folder / "audit.json", found)
         write_text(folder / "report.html", audit_report(found, thumbnails=looking.thumbnails(root, found.leaks)))
     return found

@@ -25,7 +25,8 @@ def test_no_lung_is_left_without_lungs_and_nothing_else_with_them() -> None:
     found = views.views(pixels, LUNGS)
     assert found[views.OUT].max() <= 0.25 + 1e-6
     assert found[views.OUT][0, 0] == np.float32(0.25)
-    assert found[views.ONLY].max() == 1.0 and found[views.ONLY][0].max() == 0
+    assert found[views.ONLY].max() == 1.0
+    assert found[views.ONLY][0].max() == 0
     # grown by a fiftieth: all of the lungs, and less than a third more
     kept = (found[views.ONLY] > 0).mean() / LUNGS.mean()
     assert 1 < kept < 1.33

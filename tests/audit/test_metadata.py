@@ -40,7 +40,8 @@ def test_dicom_headers(tmp_path: Path) -> None:
     write_dicom(xray.phantom("normal", seed=1, size=64), tmp_path / "a.dcm")
     found = facts_about(tmp_path / "a.dcm", {})
     assert set(found) == {FILE, DICOM}
-    assert found[DICOM]["Rows"] == 64.0 and isinstance(found[DICOM]["Manufacturer"], str)
+    assert found[DICOM]["Rows"] == 64.0
+    assert isinstance(found[DICOM]["Manufacturer"], str)
     assert not any("Patient" in name for name in found[DICOM])
 
 

@@ -55,4 +55,6 @@ def test_regression_and_forest_find_what_tells_and_weigh_classes_alike() -> None
 def test_a_class_that_was_not_seen_has_no_probability() -> None:
     x = np.random.default_rng(0).normal(size=(40, 5))
     p = regression(learned(x, np.arange(40) % 2, 3, choosing=10), x[:3])
-    assert p.shape == (3, 3) and (p[:, 2] == 0).all() and np.allclose(p.sum(axis=1), 1)
+    assert p.shape == (3, 3)
+    assert (p[:, 2] == 0).all()
+    assert np.allclose(p.sum(axis=1), 1)

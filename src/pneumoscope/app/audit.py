@@ -31,4 +31,7 @@ def audit(
         say(f"warning: {text}")
     for text in (*found.notes, *found.left_out):
         say(f"note: {text}")
+    for one in found.shortcuts.shortcuts if found.shortcuts else ():
+        for text in (*one.verdict, *one.warnings):
+            say(f"{one.of}: {text}")
     result(f"report: {(out / 'report.html').resolve()}")

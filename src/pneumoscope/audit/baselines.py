@@ -11,12 +11,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from pneumoscope.audit.looked import Rows, look
-from pneumoscope.audit.shortcuts import measure
+from pneumoscope.audit.shortcuts import measured_or_said
+from pneumoscope.audit.shown import Rows, show
 from pneumoscope.core.dataset import Dataset, Sample
 from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.shortcuts import Headline, Shortcuts
-from pneumoscope.errors import DataError, MissingError
 from pneumoscope.io import manifest
 
 MOST = 2000  # images: more would cost more than they tell
@@ -29,11 +28,7 @@ def baselines(dataset: Dataset, headline: Headline | None, *, progress: Progress
     """
     few = drawn(dataset, MOST)
     name = Path(dataset.root).name
-    try:
-        found = measure(look(few, rows_of(few), deep=False, progress=progress), name, headline=headline)
-    except (DataError, MissingError) as error:
-        why = f"Shortcuts were not measured: {error}"
-        return Shortcuts(of=name, counts={}, n_patients=0, folds=0, learned_from="", found=(), warnings=(why,))
+    found = measured_or_said(show(few, rows_of(few), deep=False, progress=progress), name, headline)
     return said_drawn(found, dataset, few)
 
 

@@ -12,26 +12,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from pneumoscope.audit import small, views
-from pneumoscope.audit.looked import Looked
 from pneumoscope.audit.shortcuts import FEWEST, RESAMPLES, answer, task_of
+from pneumoscope.audit.shown import Shown
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.shortcuts import Crossed
 from pneumoscope.evaluate import paired
 
 
-def cross(looked: Looked) -> tuple[Crossed, ...]:
-    """Every pair of the data sets that `looked` holds, by the sets' names; none of one set alone."""
+def cross(shown: Shown) -> tuple[Crossed, ...]:
+    """Every pair of the data sets that `shown` holds, by the sets' names; none of one set alone."""
     of: dict[str, list[int]] = defaultdict(list)
-    for i, sample in enumerate(looked.samples):
+    for i, sample in enumerate(shown.samples):
         of[sample.collection].append(i)
-    if len(of) < 2 or views.WHOLE not in looked.features:
+    if len(of) < 2 or views.WHOLE not in shown.features:
         return ()
-    sets = {name: looked.only(kept) for name, kept in of.items()}
+    sets = {name: shown.only(kept) for name, kept in of.items()}
     pairs = [(one, other) for one in sets for other in sets]
     return tuple(c for a, b in pairs if (c := _crossed(a, sets[a], b, sets[b])) is not None)
 
 
-def _crossed(learned: str, one: Looked, tested: str, other: Looked) -> Crossed | None:
+def _crossed(learned: str, one: Shown, tested: str, other: Shown) -> Crossed | None:
     """One cell of the matrix; None where the two sets have fewer than two classes in common."""
     names = tuple(sorted(_enough(one) & _enough(other)))
     if len(names) < 2:
@@ -61,18 +61,18 @@ def _crossed(learned: str, one: Looked, tested: str, other: Looked) -> Crossed |
     )
 
 
-def _enough(looked: Looked) -> set[str]:
+def _enough(shown: Shown) -> set[str]:
     groups: dict[str, set[str]] = defaultdict(set)
-    for sample in looked.samples:
+    for sample in shown.samples:
         groups[sample.label].add(sample.group)
     return {label for label, of in groups.items() if label and len(of) >= FEWEST}
 
 
-def _numbered(looked: Looked, names: Sequence[str]) -> np.ndarray:
-    return np.array([names.index(s.label) for s in looked.samples])
+def _numbered(shown: Shown, names: Sequence[str]) -> np.ndarray:
+    return np.array([names.index(s.label) for s in shown.samples])
 
 
-def _transferred(one: Looked, other: Looked, names: Sequence[str]) -> paired.Answers:
+def _transferred(one: Shown, other: Shown, names: Sequence[str]) -> paired.Answers:
     """Learned from all of one set, its penalty chosen on a fifth of its patients; asked of all of another."""
     task, _ = task_of(one.samples, [s.label for s in one.samples], "labels")
     x = one.features[views.WHOLE][task.rows]

@@ -14,19 +14,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from pneumoscope.audit import small, verdict, views
-from pneumoscope.audit.looked import Looked
 from pneumoscope.audit.metadata import GROUPS
+from pneumoscope.audit.shown import Shown
 from pneumoscope.core.dataset import ClassSet, Dataset, Sample
 from pneumoscope.core.recipe import Protocol
 from pneumoscope.core.result import Interval
 from pneumoscope.core.shortcuts import Headline, Shortcut, Shortcuts
-from pneumoscope.errors import DataError
+from pneumoscope.errors import DataError, MissingError
 from pneumoscope.evaluate import metrics, paired
 from pneumoscope.evaluate.split import make_split
+from pneumoscope.io import manifest
 
 FOLDS = (5, 3)  # as many test parts, or fewer where a class has too few patients for them
 FEWEST = 10  # patients of a class (a source), and images of it with lung fields; with fewer it is left out
 RESAMPLES = 1000
+NO_LABEL = "without a label"
+NO_CLASS = ("", manifest.BLANK, "unlabelled", "unlabeled", "unknown")  # labels that say that nobody said
 ALL, THUMBNAILS, CLASS_OF_SOURCE, SOURCE = "all metadata", "thumbnails", "class from source", "source from picture"
 SEES: Mapping[str, str] = {
     **{f"metadata: {group}": text for group, text in GROUPS.items()},
@@ -50,8 +53,8 @@ class Task:
     folds: tuple[tuple[np.ndarray, np.ndarray, np.ndarray], ...]
 
 
-def measure(looked: Looked, of: str, *, headline: Headline | None = None) -> Shortcuts:
-    """The shortcuts of one data set, or of several together, as `looked` at.
+def measure(shown: Shown, of: str, *, headline: Headline | None = None) -> Shortcuts:
+    """The shortcuts of one data set, or of several together, as they were `shown`.
 
     headline: what they are held against; None for the small model of whole images.
 
@@ -59,33 +62,42 @@ def measure(looked: Looked, of: str, *, headline: Headline | None = None) -> Sho
         DataError: fewer than two classes with patients enough, or no way to part them.
         MissingError: scikit-learn is not installed.
     """
-    labels = [s.label for s in looked.samples]
-    task, left_out = task_of(looked.samples, labels, "labels")
-    answers = {name: answer(task, model, x) for name, model, x in _asked(looked, task)}
+    labels = [s.label if s.label.lower() not in NO_CLASS else "" for s in shown.samples]
+    task, left_out = task_of(shown.samples, labels, "labels")
+    answers = {name: answer(task, model, x) for name, model, x in _asked(shown, task)}
     found = _judged(task, answers)
     without: dict[str, int] = {}
-    if views.OUT in looked.features:
-        masked, without = _masked(looked, task, answers)
+    if views.OUT in shown.features:
+        masked, without = _masked(shown, task, answers)
         found += masked
-    found += _source(looked)
+    found += _source(shown)
     done = Shortcuts(
         of=of,
         counts={name: int((task.y == i).sum()) for i, name in enumerate(task.classes.names)},
         n_patients=len(set(task.groups)),
         folds=len(task.folds),
-        learned_from=looked.by,
+        learned_from=shown.by,
         found=tuple(sorted(found, key=lambda s: list(SEES).index(s.name))),
         headline=headline,
         without_lungs=without,
-        left_out={**left_out, **looked.unread},
+        left_out={**left_out, **shown.unread},
     )
-    said = verdict.warnings(done, *_masked_share(looked))
+    said = verdict.warnings(done, *_masked_share(shown))
     return dataclasses.replace(done, verdict=verdict.sentences(done), warnings=said)
 
 
-def _masked_share(looked: Looked) -> tuple[float, float]:
-    """Means of `Looked.masks` over the images with lung fields; 0 where there are none."""
-    known = looked.masks[~np.isnan(looked.masks[:, 0])]
+def measured_or_said(shown: Shown, of: str, headline: Headline | None = None) -> Shortcuts:
+    """The same, or, where the data does not allow it, shortcuts without figures whose warning says why."""
+    try:
+        return measure(shown, of, headline=headline)
+    except (DataError, MissingError) as error:
+        why = f"Shortcuts were not measured: {error}"
+        return Shortcuts(of=of, counts={}, n_patients=0, folds=0, learned_from="", found=(), warnings=(why,))
+
+
+def _masked_share(shown: Shown) -> tuple[float, float]:
+    """Means of `Shown.masks` over the images with lung fields; 0 where there are none."""
+    known = shown.masks[~np.isnan(shown.masks[:, 0])]
     framed, blacked = known.mean(axis=0) if len(known) else (0.0, 0.0)
     return float(framed), float(blacked)
 
@@ -114,7 +126,7 @@ def task_of(samples: Sequence[Sample], answers: Sequence[str], what: str) -> tup
         classes=dataset.classes,
         folds=tuple(_folds(dataset, position)),
     )
-    return task, dict(Counter(answer or "(blank)" for answer in answers if answer not in names))
+    return task, dict(Counter(answer or NO_LABEL for answer in answers if answer not in names))
 
 
 def _folds(dataset: Dataset, position: Mapping[str, int]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -135,19 +147,19 @@ def _folds(dataset: Dataset, position: Mapping[str, int]) -> Iterator[tuple[np.n
         yield train, val, test
 
 
-def _asked(looked: Looked, task: Task) -> Iterator[tuple[str, small.Model, np.ndarray]]:
+def _asked(shown: Shown, task: Task) -> Iterator[tuple[str, small.Model, np.ndarray]]:
     """The models of all images: name, model, and what it sees of each `[N, D]`."""
-    tables = {group: table[task.rows] for group, table in looked.tables().items()}
+    tables = {group: table[task.rows] for group, table in shown.tables().items()}
     for group, table in tables.items():
         yield f"metadata: {group}", small.forest, table
     if len(tables) > 1:
         yield ALL, small.forest, np.concatenate(list(tables.values()), axis=1)
-    if looked.thumbnails.size:
-        yield THUMBNAILS, small.neighbours, looked.thumbnails[task.rows]
+    if shown.thumbnails.size:
+        yield THUMBNAILS, small.neighbours, shown.thumbnails[task.rows]
     for view in (views.WHOLE, views.BORDERS):
-        if view in looked.features:
-            yield view, small.regression, looked.features[view][task.rows]
-    sources = sources_of(looked.samples)
+        if view in shown.features:
+            yield view, small.regression, shown.features[view][task.rows]
+    sources = sources_of(shown.samples)
     if sources:
         names = sorted(set(sources))
         yield CLASS_OF_SOURCE, small.most_favoured, np.array([[names.index(sources[i])] for i in task.rows])
@@ -221,26 +233,26 @@ def _share(one: paired.Sampled, whole: paired.Sampled | None, chance: float) -> 
     )
 
 
-def _masked(looked: Looked, task: Task, answers: Mapping[str, paired.Answers]) -> tuple[list[Shortcut], dict[str, int]]:
+def _masked(shown: Shown, task: Task, answers: Mapping[str, paired.Answers]) -> tuple[list[Shortcut], dict[str, int]]:
     """The shortcuts that need lung fields, on the images where these were found; and class -> images where not."""
-    has = ~np.isnan(looked.features[views.OUT][task.rows, 0])
+    has = ~np.isnan(shown.features[views.OUT][task.rows, 0])
     counts = np.bincount(task.y[has], minlength=len(task.classes.names))
     without = dict(Counter(task.classes.names[i] for i in task.y[~has]))
     if counts.min() < FEWEST:
         return [], without
     own = {
-        view: answer(task, small.regression, looked.features[view][task.rows], has) for view in (views.OUT, views.ONLY)
+        view: answer(task, small.regression, shown.features[view][task.rows], has) for view in (views.OUT, views.ONLY)
     }
     return _judged(task, {views.WHOLE: answers[views.WHOLE], **own}, has, drop=views.WHOLE), without
 
 
-def _source(looked: Looked) -> list[Shortcut]:
+def _source(shown: Shown) -> list[Shortcut]:
     """Whether a picture gives its source away; nothing where there is one source, or too few patients of others."""
-    sources = sources_of(looked.samples)
+    sources = sources_of(shown.samples)
     groups = defaultdict(set)
-    for sample, source in zip(looked.samples, sources, strict=bool(sources)):
+    for sample, source in zip(shown.samples, sources, strict=bool(sources)):
         groups[source].add(sample.group)
-    if views.WHOLE not in looked.features or sum(len(g) >= FEWEST for g in groups.values()) < 2:
+    if views.WHOLE not in shown.features or sum(len(g) >= FEWEST for g in groups.values()) < 2:
         return []
-    task, _ = task_of(looked.samples, sources, "sources")
-    return _judged(task, {SOURCE: answer(task, small.regression, looked.features[views.WHOLE][task.rows])})
+    task, _ = task_of(shown.samples, sources, "sources")
+    return _judged(task, {SOURCE: answer(task, small.regression, shown.features[views.WHOLE][task.rows])})

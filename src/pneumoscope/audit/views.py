@@ -20,7 +20,7 @@ from pneumoscope.io import load
 from pneumoscope.prep.geometry import stretch
 from pneumoscope.prep.intensity import window
 
-SIDE = 160  # pixels of the views, stretched as networks of the field have it
+SIDE = 128  # pixels of the views, stretched as networks of the field have it
 THUMBNAIL = 24
 FRAME = 0.1  # of a side: what "borders" keeps at each edge
 MARGIN = 0.05  # of a side

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from pneumoscope.core.serial import Undefinable
+from pneumoscope.core.shortcuts import Audited
 
 # what a leak joins that ought to be apart
 Crossing = Literal["patients", "labels", "data sets", "splits"]
@@ -131,3 +132,4 @@ class Audit:
     left_out: tuple[str, ...] = ()
     mapping: Mapping[str, str] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
+    shortcuts: Audited | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pneumoscope.core.audit import Audit
+from pneumoscope.report import shortcuts
 from pneumoscope.report.html import render
 
 
@@ -13,4 +14,4 @@ def audit_report(audit: Audit, *, thumbnails: Mapping[str, bytes]) -> str:
 
     thumbnails: file -> JPEG, for the pairs that are shown.
     """
-    return render("audit.html.j2", title="Audit of the data", a=audit)
+    return render("audit.html.j2", title="Audit of the data", a=audit, **shortcuts.values(audit.shortcuts))

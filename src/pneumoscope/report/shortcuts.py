@@ -7,9 +7,16 @@ from typing import Any
 
 from pneumoscope.audit import verdict
 from pneumoscope.core.result import Interval
-from pneumoscope.core.shortcuts import Crossed, Shortcut, Shortcuts
+from pneumoscope.core.shortcuts import Audited, Crossed, Shortcut, Shortcuts
 from pneumoscope.report import charts, words
 from pneumoscope.report.matrix import short
+
+
+def values(audited: Audited | None) -> dict[str, Any]:
+    """What the audit's template shows of them."""
+    if audited is None:
+        return {"shortcuts": [], "crossed": None}
+    return {"shortcuts": [panel(one) for one in audited.shortcuts], "crossed": matrix(audited.crossed)}
 
 
 def panel(found: Shortcuts) -> dict[str, Any]:

@@ -32,7 +32,7 @@ Embed = Callable[[np.ndarray], np.ndarray]  # float32 `[N, H, W]` in 0..1 -> `[N
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Looked:
+class Shown:
     """What is known of the samples of a data set that could be read, in their order.
 
     samples: N of them. facts: group of metadata -> of each, None where nothing is known. thumbnails: `[N, 24 * 24]`, or
@@ -49,9 +49,9 @@ class Looked:
     by: str
     unread: Mapping[str, int]
 
-    def only(self, kept: Sequence[int]) -> Looked:
+    def only(self, kept: Sequence[int]) -> Shown:
         """The same of some samples, by position."""
-        return Looked(
+        return Shown(
             samples=tuple(self.samples[i] for i in kept),
             facts={group: [facts[i] for i in kept] for group, facts in self.facts.items()},
             thumbnails=self.thumbnails[kept],
@@ -67,14 +67,14 @@ class Looked:
         return {group: table(facts) for group, facts in known.items()}
 
 
-def look(
+def show(
     dataset: Dataset,
     rows: Rows,
     *,
     weights_dir: Path | None = None,
     deep: bool = True,
     progress: Progress = silent,
-) -> Looked:
+) -> Shown:
     """Look at every sample of a data set once.
 
     deep: also at the views that need features. False for what is cheap: then no thumbnails of series either, since each
@@ -89,7 +89,7 @@ def look(
     unread: Counter[str] = Counter()
     features: dict[str, list[np.ndarray]] = {view: [] for view in views.SEEN} if embed else {}
     for batch in _batches(dataset, decoded, unread, progress):
-        shown: list[dict[str, np.ndarray]] = []
+        pictures: list[dict[str, np.ndarray]] = []
         for sample, pixels in batch:
             samples.append(sample)
             about = facts_about(Path(dataset.root) / sample.file, rows.get(sample.file, {}))
@@ -98,10 +98,10 @@ def look(
             small.append(views.thumbnail(pixels).ravel() if decoded else NOTHING)
             lungs = views.lungs_of(pixels, sample.modality) if embed else None
             masks.append((np.nan, np.nan) if lungs is None else views.coverage(lungs))
-            shown.append(views.views(pixels, lungs) if embed else {})
+            pictures.append(views.views(pixels, lungs) if embed else {})
         if embed:
-            _append(features, shown, embed)
-    return Looked(
+            _append(features, pictures, embed)
+    return Shown(
         samples=tuple(samples),
         facts=facts,
         thumbnails=np.array(small, dtype=np.float32),
@@ -131,12 +131,12 @@ def _batches(
         yield batch
 
 
-def _append(features: dict[str, list[np.ndarray]], shown: list[dict[str, np.ndarray]], embed: Embed) -> None:
+def _append(features: dict[str, list[np.ndarray]], pictures: list[dict[str, np.ndarray]], embed: Embed) -> None:
     """Add the features of a batch, all views in one pass."""
-    flat = [(i, view, pixels) for i, found in enumerate(shown) for view, pixels in found.items()]
+    flat = [(i, view, pixels) for i, found in enumerate(pictures) for view, pixels in found.items()]
     answers = embed(np.stack([pixels for _, _, pixels in flat]))
     for view, found in features.items():
-        of_view = np.full((len(shown), answers.shape[1]), np.nan, np.float32)
+        of_view = np.full((len(pictures), answers.shape[1]), np.nan, np.float32)
         for (i, name, _), values in zip(flat, answers, strict=True):
             if name == view:
                 of_view[i] = values
