@@ -5,6 +5,7 @@ Beside the api, which is the door to it: `pneumoscope.api.evaluate`.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.result import Evaluation
 from pneumoscope.errors import LeakError
 from pneumoscope.evaluate.thresholds import read_rules
+from pneumoscope.evaluate.transfer import transfer
 
 
 def evaluate(
@@ -30,7 +32,7 @@ def evaluate(
 ) -> Evaluation:
     """How good a bundle is on labelled images that it has not seen: predictions.csv, evaluation.json, report.html.
 
-    at: thresholds in 0..1 to study, too.
+    Its own out-of-fold figures stand beside those here, with the differences. at: thresholds in 0..1 to study, too.
 
     Raises:
         UsageError: thresholds that do not fit, or an `out` in use.
@@ -65,6 +67,8 @@ def evaluate(
     start = time.monotonic()
     with new_folder(out) as folder:
         evaluation = assess(loaded, dataset, folder, warnings=warnings, progress=progress, at=rules)
+        if facts.evaluation is not None:
+            evaluation = dataclasses.replace(evaluation, transfer=transfer(facts.evaluation, evaluation))
         write_json(folder / "evaluation.json", evaluation)
         run = {"bundle": facts.id, "seconds": f"{time.monotonic() - start:.1f}"}
         write_text(folder / "report.html", html.evaluation_report([evaluation], facts.recipe, run=run))
