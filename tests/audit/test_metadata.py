@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pneumoscope.audit.metadata import DICOM, FILE, ORIGINAL, facts_about, table
+from pneumoscope.audit.metadata import BYTES, DICOM, FILE, ORIGINAL, facts_about, table
 from pneumoscope.phantoms import xray
 from pneumoscope.phantoms.files import write_dicom
 
@@ -25,7 +25,7 @@ def test_quality_shows_in_the_tables_and_the_picture_does_not(tmp_path: Path) ->
     assert (one["width"], one["height"], one["aspect"], one["format"]) == (48.0, 32.0, 1.5, "jpeg")
     assert float(one["table 0"]) > float(other["table 0"])
     assert one["tables"] == same["tables"] != other["tables"]
-    assert one["bytes"] == (tmp_path / "a.jpg").stat().st_size
+    assert facts_about(tmp_path / "a.jpg", {})[BYTES]["bytes"] == (tmp_path / "a.jpg").stat().st_size
 
 
 def test_the_original_size_is_a_group_of_its_own_and_absent_where_it_is_not_given(tmp_path: Path) -> None:
@@ -33,13 +33,13 @@ def test_the_original_size_is_a_group_of_its_own_and_absent_where_it_is_not_give
     found = facts_about(path, {"orig_w": "1024", "orig_h": "512", "orig_name": "x/IMG.PNG"})[ORIGINAL]
     assert found == {"width": 1024, "height": 512, "aspect": 2.0, "pixels": 524288, "format": ".png"}
     for row in ({}, {"orig_w": "", "orig_h": ""}, {"orig_w": "0", "orig_h": "5"}, {"orig_w": "many", "orig_h": "5"}):
-        assert set(facts_about(path, row)) == {FILE}
+        assert set(facts_about(path, row)) == {FILE, BYTES}
 
 
 def test_dicom_headers(tmp_path: Path) -> None:
-    write_dicom(xray.phantom("normal", seed=1, size=64), tmp_path / "a.dcm")
+    write_dicom(PHANTOM, tmp_path / "a.dcm")
     found = facts_about(tmp_path / "a.dcm", {})
-    assert set(found) == {FILE, DICOM}
+    assert set(found) == {FILE, DICOM, BYTES}
     assert found[DICOM]["Rows"] == 64.0
     assert isinstance(found[DICOM]["Manufacturer"], str)
     assert not any("Patient" in name for name in found[DICOM])

@@ -318,13 +318,20 @@ def bundle_verify(bundle: BundleName) -> None:
     print(f"{bundle}: every file is as it was made; its check answers within {difference:.1e}")
 
 
-@bundle_app.command("card", epilog="Example: pneumoscope bundle card phantom > card.md")
-def bundle_card(bundle: BundleName) -> None:
-    """The model card, as Markdown."""
-    from pneumoscope import bundle as bundles
-    from pneumoscope.report.card import model_card
+@bundle_app.command("card", epilog="Example: pneumoscope bundle card phantom --checklist > checklist.md")
+def bundle_card(
+    bundle: BundleName,
+    checklist: Annotated[
+        bool, typer.Option("--checklist", help="CLAIM 2024 and TRIPOD+AI instead, filled from the run.")
+    ] = False,
+    external: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For --checklist: what evaluate wrote, on other data.")
+    ] = None,
+) -> None:
+    """The model card, as Markdown; or reporting checklists, as far as the run can fill them."""
+    from pneumoscope import api
 
-    print(model_card(bundles.load(bundle).facts), end="")
+    print(api.checklist(bundle, external=external) if checklist else api.card(bundle), end="")
 
 
 @weights_app.command("list", epilog="Example: pneumoscope weights list --weights DIR")

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from pneumoscope.core.dataset import ClassSet, Dataset, Sample
 from pneumoscope.core.study import pseudonym
 from pneumoscope.errors import UsageError
-from pneumoscope.io import manifest
+from pneumoscope.io import manifest, said
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ def _item(root: Path, folder: PurePosixPath, name: str, row: Mapping[str, str], 
         view=row.get("view", ""),
         source=row.get("source", ""),
         split=row.get("split", ""),
-        modality=manifest.modality_of(row),
+        modality=said.modality(row),
         sex=(row.get("sex") or row.get("gender") or "").upper()[:1],
         years=years(row.get("age", "")),
         problem=manifest.file_problem(root, row["file"]),

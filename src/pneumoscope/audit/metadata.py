@@ -20,11 +20,13 @@ from pneumoscope.io.headers import Header, read_header
 
 Facts = Mapping[str, float | str]
 # the groups, and what each one is called in a report
-ORIGINAL, FILE, DICOM = "original size", "file", "DICOM headers"
+ORIGINAL, FILE, DICOM, BYTES = "original size", "file", "DICOM headers", "bytes"
 GROUPS: Mapping[str, str] = {
     ORIGINAL: "width, height and format that the original had, by labels.csv; no picture",
-    FILE: "size, aspect, format, depth, compression and bytes of the file; no picture",
-    DICOM: "what DICOM says of scanner, exposure and series; no picture",
+    FILE: "size, aspect, format, depth and compression of the file; no picture",
+    DICOM: "what DICOM says of scanner and series; no picture",
+    # not free of lung: a compressed file grows with the detail of what it shows
+    BYTES: "bytes of the file, in all and a pixel; with compression they tell of detail, in the lungs too",
 }
 _MOST = 12  # values of one fact that count by themselves, the most frequent ones
 _SPACING = ("spacing z", "spacing y", "spacing x")
@@ -36,7 +38,7 @@ def facts_about(path: Path, row: Mapping[str, str]) -> dict[str, Facts]:
     row: its line in labels.csv, empty where there is none.
     """
     header = read_header(path, path.name)
-    found = {ORIGINAL: _original(row), FILE: _file(path, header), DICOM: _dicom(path, header)}
+    found = {ORIGINAL: _original(row), FILE: _file(path, header), DICOM: _dicom(path, header), BYTES: _bytes(path, header)}
     return {group: facts for group, facts in found.items() if facts}
 
 
@@ -68,10 +70,15 @@ def _original(row: Mapping[str, str]) -> Facts:
 def _file(path: Path, header: Header) -> Facts:
     if header.problem or path.is_dir():
         return {}
-    size = path.stat().st_size
-    found = _size(header.width, header.height) | {"format": header.format, "depth": header.depth, "bytes": size}
-    found["bytes per pixel"] = size / (header.width * header.height)
+    found = _size(header.width, header.height) | {"format": header.format, "depth": header.depth}
     return found | (_quantisation(path) if header.format == "jpeg" else {})
+
+
+def _bytes(path: Path, header: Header) -> Facts:
+    if header.problem or path.is_dir():
+        return {}
+    size = path.stat().st_size
+    return {"bytes": size, "bytes per pixel": size / (header.width * header.height)}
 
 
 def _quantisation(path: Path) -> dict[str, float | str]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pneumoscope.audit import small, verdict, views
-from pneumoscope.audit.metadata import GROUPS
+from pneumoscope.audit.metadata import BYTES, GROUPS
 from pneumoscope.audit.shown import Shown
 from pneumoscope.core.dataset import ClassSet, Dataset, Sample
 from pneumoscope.core.recipe import Protocol
@@ -30,16 +30,17 @@ FEWEST = 10  # patients of a class (a source), and images of it with lung fields
 RESAMPLES = 1000
 NO_LABEL = "without a label"
 NO_CLASS = ("", manifest.BLANK, "unlabelled", "unlabeled", "unknown")  # labels that say that nobody said
+METADATA = "metadata: {}"
 ALL, THUMBNAILS, CLASS_OF_SOURCE, SOURCE = "all metadata", "thumbnails", "class from source", "source from picture"
 SEES: Mapping[str, str] = {
-    **{f"metadata: {group}": text for group, text in GROUPS.items()},
-    ALL: "all of this together; no picture",
+    **{METADATA.format(group): text for group, text in GROUPS.items()},
+    ALL: "all metadata but bytes; no picture",
     THUMBNAILS: f"{views.THUMBNAIL} x {views.THUMBNAIL} pixels, by its {small.NEIGHBOURS} nearest neighbours",
     **views.SEEN,
     CLASS_OF_SOURCE: "the name of the data set or source alone, decided for the class that it speaks for most",
     SOURCE: "the whole picture, asked for the data set or source that it is from",
 }
-WITH_LUNG = (THUMBNAILS, views.WHOLE, views.ONLY, SOURCE)
+WITH_LUNG = (METADATA.format(BYTES), THUMBNAILS, views.WHOLE, views.ONLY, SOURCE)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -151,9 +152,10 @@ def _asked(shown: Shown, task: Task) -> Iterator[tuple[str, small.Model, np.ndar
     """The models of all images: name, model, and what it sees of each `[N, D]`."""
     tables = {group: table[task.rows] for group, table in shown.tables().items()}
     for group, table in tables.items():
-        yield f"metadata: {group}", small.forest, table
-    if len(tables) > 1:
-        yield ALL, small.forest, np.concatenate(list(tables.values()), axis=1)
+        yield METADATA.format(group), small.forest, table
+    lungless = [table for group, table in tables.items() if group != BYTES]
+    if len(lungless) > 1:
+        yield ALL, small.forest, np.concatenate(lungless, axis=1)
     if shown.thumbnails.size:
         yield THUMBNAILS, small.neighbours, shown.thumbnails[task.rows]
     for view in (views.WHOLE, views.BORDERS):
