@@ -300,7 +300,7 @@ def train(
         pictures.append(ran.galleries)
     if len(resolved) > 1:
         together = dataclasses.replace(resolved[0], protocols=tuple(r.protocol for r in resolved))
-        write_report(out, evaluations, together, pictures, datasets)
+        write_report(out, evaluations, together, pictures, datasets, prepared=out / "cache")
     return evaluations
 
 

@@ -32,7 +32,8 @@ def evaluate(
 ) -> Evaluation:
     """How good a bundle is on labelled images that it has not seen: predictions.csv, evaluation.json, report.html.
 
-    Its own out-of-fold figures stand beside those here, with the differences. at: thresholds in 0..1 to study, too.
+    Its own out-of-fold figures stand beside those here, with the differences, and what shortcuts score on the same
+    images (shortcuts.json). at: thresholds in 0..1 to study, too.
 
     Raises:
         UsageError: thresholds that do not fit, or an `out` in use.
@@ -40,6 +41,7 @@ def evaluate(
         DataError: data that cannot be used.
     """
     from pneumoscope import reading
+    from pneumoscope.audit.baselines import baselines, headline_of
     from pneumoscope.io import manifest
     from pneumoscope.report import html
     from pneumoscope.runtime.assess import assess
@@ -71,7 +73,10 @@ def evaluate(
         evaluation = dataclasses.replace(evaluation, bundle=facts.id, transfer=moved)
         write_json(folder / "evaluation.json", evaluation)
         run = {"bundle": facts.id, "seconds": f"{time.monotonic() - start:.1f}"}
-        write_text(folder / "report.html", html.evaluation_report([evaluation], facts.recipe, run=run))
+        beside = baselines(dataset, headline_of(evaluation, "this bundle"), progress=progress)
+        write_json(folder / "shortcuts.json", beside)
+        page = html.evaluation_report([evaluation], facts.recipe, run=run, shortcuts=beside)
+        write_text(folder / "report.html", page)
     return evaluation
 
 

@@ -14,6 +14,7 @@ from pneumoscope.core.files import write_text
 from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Decision, Recipe
 from pneumoscope.core.result import Evaluation, Gallery
+from pneumoscope.core.role import MAIN
 from pneumoscope.errors import missing_extra
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def run_one(
         at=at,
         export=export,
     )
-    write_report(out, [ran.evaluation], recipe, [ran.galleries], datasets)
+    write_report(out, [ran.evaluation], recipe, [ran.galleries], datasets, prepared=prepared)
     return ran
 
 
@@ -69,10 +70,16 @@ def write_report(
     recipe: Recipe,
     galleries: Sequence[tuple[Gallery, ...]],
     datasets: Mapping[str, Dataset],
+    *,
+    prepared: Path,
 ) -> None:
-    """Write `out`/report.html: the evaluations side by side, in the order of their protocols."""
+    """Write `out`/report.html: the evaluations side by side, in the order of their protocols.
+
+    prepared: where the shortcuts of the same data are kept, for several runs.
+    """
     import json
 
+    from pneumoscope.audit.baselines import baselines, headline_of
     from pneumoscope.io import describe
     from pneumoscope.report import html
 
@@ -85,7 +92,11 @@ def write_report(
         said |= {str(k): str(v) for k, v in facts["packages"].items()}
     known = {role: describe.together([s.findings for s in d.samples]) for role, d in datasets.items()}
     findings = {role: found for role, found in known.items() if found is not None}
-    page = html.evaluation_report(evaluations, recipe, run=said, galleries=galleries, findings=findings)
+    headline = headline_of(evaluations[0], f"{recipe.name}, {evaluations[0].protocol}")
+    beside = baselines(datasets[MAIN], headline, cache=prepared)
+    page = html.evaluation_report(
+        evaluations, recipe, run=said, galleries=galleries, findings=findings, shortcuts=beside
+    )
     write_text(out / "report.html", page)
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image
 
 from pneumoscope.audit.metadata import BYTES, DICOM, FILE, ORIGINAL, facts_about, table
-from pneumoscope.phantoms import xray
 from pneumoscope.phantoms.files import write_dicom
+from pneumoscope.phantoms.xray import make_xray
 
 
 def jpeg(path: Path, *, quality: int, seed: int = 0, size: tuple[int, int] = (48, 32)) -> Path:
@@ -37,7 +37,7 @@ def test_the_original_size_is_a_group_of_its_own_and_absent_where_it_is_not_give
 
 
 def test_dicom_headers(tmp_path: Path) -> None:
-    write_dicom(PHANTOM, tmp_path / "a.dcm")
+    write_dicom(make_xray("normal", 1, size=64), tmp_path / "a.dcm")
     found = facts_about(tmp_path / "a.dcm", {})
     assert set(found) == {FILE, DICOM, BYTES}
     assert found[DICOM]["Rows"] == 64.0

@@ -13,23 +13,51 @@ import numpy as np
 
 from pneumoscope.audit.shortcuts import measured_or_said
 from pneumoscope.audit.shown import Rows, show
+from pneumoscope.audit.verdict import sentences
 from pneumoscope.core.dataset import Dataset, Sample
+from pneumoscope.core.files import write_json
 from pneumoscope.core.progress import Progress, silent
+from pneumoscope.core.result import Evaluation, Interval
+from pneumoscope.core.serial import from_json, parse_json
 from pneumoscope.core.shortcuts import Headline, Shortcuts
 from pneumoscope.io import manifest
 
+FORMAT = 1  # raised when what is measured changes, so that old files are not taken for new ones
 MOST = 2000  # images: more would cost more than they tell
 
 
-def baselines(dataset: Dataset, headline: Headline | None, *, progress: Progress = silent) -> Shortcuts:
+def baselines(
+    dataset: Dataset, headline: Headline | None, *, cache: Path | None = None, progress: Progress = silent
+) -> Shortcuts:
     """What metadata, thumbnails and sources score on the images of a data set, beside a model's `headline`.
 
-    Of more than `MOST` images as many are drawn, by patient.
+    Of more than `MOST` images as many are drawn, by patient. cache: a folder where they are found again for the same
+    data set, whatever the headline.
     """
+    path = None if cache is None else cache / f"shortcuts-{FORMAT}-{dataset.digest[:16]}.json"
+    if path is not None and path.exists():
+        return against(from_json(Shortcuts, parse_json(path.read_bytes(), path.name)), headline)
     few = drawn(dataset, MOST)
-    name = Path(dataset.root).name
-    found = measured_or_said(show(few, rows_of(few), deep=False, progress=progress), name, headline)
-    return said_drawn(found, dataset, few)
+    shown = show(few, rows_of(few), deep=False, progress=progress)
+    found = said_drawn(measured_or_said(shown, Path(dataset.root).name), dataset, few)
+    if path is not None:
+        write_json(path, found)
+    return against(found, headline)
+
+
+def against(found: Shortcuts, headline: Headline | None) -> Shortcuts:
+    """The same shortcuts, held against another headline."""
+    held = dataclasses.replace(found, headline=headline)
+    return dataclasses.replace(held, verdict=sentences(held)) if found.found else held
+
+
+def headline_of(evaluation: Evaluation | None, of: str) -> Headline | None:
+    """An evaluation's balanced accuracy as what shortcuts are held against; None without one."""
+    found = None if evaluation is None else evaluation.metrics.get("balanced_accuracy")
+    if evaluation is None or not isinstance(found, Interval) or found.value != found.value:
+        return None
+    what = {"image": "", "slice": " (of slices)", "study": " (of studies)"}[evaluation.judged]
+    return Headline(of=of + what, classes=evaluation.classes, balanced_accuracy=found)
 
 
 def drawn(dataset: Dataset, most: int, seed: int = 0) -> Dataset:

@@ -38,7 +38,12 @@ def facts_about(path: Path, row: Mapping[str, str]) -> dict[str, Facts]:
     row: its line in labels.csv, empty where there is none.
     """
     header = read_header(path, path.name)
-    found = {ORIGINAL: _original(row), FILE: _file(path, header), DICOM: _dicom(path, header), BYTES: _bytes(path, header)}
+    found = {
+        ORIGINAL: _original(row),
+        FILE: _file(path, header),
+        DICOM: _dicom(path, header),
+        BYTES: _bytes(path, header),
+    }
     return {group: facts for group, facts in found.items() if facts}
 
 

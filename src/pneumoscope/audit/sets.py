@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 
-from pneumoscope.audit.baselines import drawn, rows_of, said_drawn
+from pneumoscope.audit.baselines import drawn, headline_of, rows_of, said_drawn
 from pneumoscope.audit.crossing import cross
 from pneumoscope.audit.shortcuts import measured_or_said
 from pneumoscope.audit.shown import show
@@ -16,7 +16,6 @@ from pneumoscope.bundle import Bundle
 from pneumoscope.core.audit import Audit
 from pneumoscope.core.dataset import Dataset
 from pneumoscope.core.progress import Progress, silent
-from pneumoscope.core.result import Evaluation, Interval
 from pneumoscope.core.shortcuts import Audited, Headline
 
 MOST = 6000  # images
@@ -33,16 +32,8 @@ def with_shortcuts(audit: Audit, dataset: Dataset | None, bundle: Bundle | None,
     missing = importlib.util.find_spec("sklearn") is None or importlib.util.find_spec("torch") is None
     if missing or dataset is None:
         return dataclasses.replace(audit, left_out=(*audit.left_out, NO_EXTRA if missing else NO_LABELS))
-    own = None if bundle is None else headline(bundle.facts.evaluation, "the bundle's own evaluation")
+    own = None if bundle is None else headline_of(bundle.facts.evaluation, "the bundle's own evaluation")
     return dataclasses.replace(audit, shortcuts=audited(dataset, own, progress))
-
-
-def headline(evaluation: Evaluation | None, of: str) -> Headline | None:
-    """An evaluation's balanced accuracy as what shortcuts are held against; None without one."""
-    found = None if evaluation is None else evaluation.metrics.get("balanced_accuracy")
-    if evaluation is None or not isinstance(found, Interval):
-        return None
-    return Headline(of=of, classes=evaluation.classes, balanced_accuracy=found)
 
 
 def audited(dataset: Dataset, own: Headline | None, progress: Progress = silent) -> Audited:

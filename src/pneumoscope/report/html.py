@@ -17,6 +17,7 @@ from pneumoscope.bundle import Facts
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
+from pneumoscope.core.shortcuts import Shortcuts
 from pneumoscope.core.stage import Step
 from pneumoscope.io.description import Findings
 from pneumoscope.report import (
@@ -32,6 +33,7 @@ from pneumoscope.report import (
     volume,
     words,
 )
+from pneumoscope.report import shortcuts as beside
 from pneumoscope.report.uri import data_uri
 
 if TYPE_CHECKING:
@@ -83,12 +85,13 @@ def evaluation_report(
     run: Mapping[str, str],
     galleries: Sequence[Sequence[Gallery]] = (),
     findings: Mapping[str, Findings] | None = None,
+    shortcuts: Shortcuts | None = None,
 ) -> str:
     """The report on how good a method was: one HTML file; several evaluations stand side by side.
 
     recipe: the resolved recipe, or one with the protocols of all evaluations. run: what the environment was, name ->
     text. galleries: those of each evaluation, in the same order; none for no pictures.
-    findings: by data role.
+    findings: by data role. shortcuts: what these score on the same images.
     """
     pairs = zip(evaluations, galleries or [()] * len(evaluations), strict=True)
     return render(
@@ -105,6 +108,7 @@ def evaluation_report(
         findings={role: matrix.findings_matrix(found) for role, found in (findings or {}).items()},
         run=run,
         side=charts.SIDE,
+        shortcuts=None if shortcuts is None else beside.panel(shortcuts),
     )
 
 
