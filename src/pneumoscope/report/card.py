@@ -65,7 +65,7 @@ def _training_data(facts: Facts) -> str:
         f"Classes: {plain(words.counts(data.counts))}.",
         f"Modalities, by what the files or the data state: {plain(words.counts(data.modalities))}.",
         f"Sources: {plain(', '.join(data.sources)) or 'not named'}.",
-        *(f"By {plain(by)}, images: {plain(words.counts(values))}." for by, values in data.told.items()),
+        *(f"By {plain(by)}, images: {plain(words.tally(values))}." for by, values in data.told.items()),
         f"Digest of the data: `{code(data.dataset)}`.",
     ]
     if data.left_out:

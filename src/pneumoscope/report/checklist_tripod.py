@@ -148,7 +148,7 @@ TRIPOD_AI = Checklist(
             Item(
                 number="20c",
                 asks="Evaluation data compared with development data",
-                fill=(results.differences,),
+                fill=(results.differences, results.people),
                 left="How the predictors and the people of the two differ.",
             ),
             Item(number="21", asks="Numbers in each analysis", fill=(results.numbers,)),

@@ -66,9 +66,9 @@ def numbers(k: Known) -> str:
 
 def people(k: Known) -> str:
     """Sex, age and view of what was learned from, where the data states them."""
-    told = [f"{by}: {words.counts(values)}" for by, values in k.facts.data.told.items()]
+    told = [f"{by}: {words.tally(values)}" for by, values in k.facts.data.told.items()]
     elsewhere = [
-        f"{by} elsewhere: {words.counts({name: sum(part.counts.values()) for name, part in parts.items()})}"
+        f"{by} elsewhere: {words.tally({name: sum(part.counts.values()) for name, part in parts.items()})}"
         for by, parts in (k.elsewhere.parts if k.elsewhere else {}).items()
         if by in PEOPLE
     ]

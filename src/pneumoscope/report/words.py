@@ -175,6 +175,11 @@ def counts(by_name: Mapping[str, int]) -> str:
     return ", ".join(f"{n:,} {name}" for name, n in by_name.items())
 
 
+def tally(by_name: Mapping[str, int]) -> str:
+    """`18 to 39 (1,000), 40 to 64 (200)`: of names that are numbers themselves."""
+    return ", ".join(f"{name} ({n:,})" for name, n in by_name.items())
+
+
 def protocol_title(protocol: str | None) -> str:
     """What an evaluation is headed with."""
     return {"honest": "Honest protocol", "paper": "The paper's protocol"}.get(protocol or "", "Evaluation")
