@@ -19,7 +19,7 @@ from pneumoscope.app.answers import print_predictions
 from pneumoscope.app.compare import compare
 from pneumoscope.app.console import pairs, print_json, progress, say, table
 from pneumoscope.app.data import data_app
-from pneumoscope.app.measured import print_evaluation
+from pneumoscope.app.measured import print_evaluation, print_evaluations
 from pneumoscope.app.tune import EXAMPLE, tune
 from pneumoscope.errors import PneumoscopeError
 
@@ -217,8 +217,7 @@ def train(
             progress=report,
             say=say,
         )
-    for evaluation in evaluations:
-        print_evaluation(evaluation)
+    print_evaluations(evaluations)
     print(f"report: {(out / 'report.html').resolve()}")
 
 
