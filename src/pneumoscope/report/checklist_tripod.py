@@ -83,8 +83,8 @@ TRIPOD_AI = Checklist(
             Item(number="10", asks="Sample size", left="How the number was decided, for developing and evaluating."),
             Item(
                 number="11",
-                asks="Missing data",
-                fill=(run.missing,),
+                asks="Missing data, and what was omitted",
+                fill=(run.missing, run.left_out),
                 left="What is missing from the data as it was collected, and why.",
             ),
         ),
