@@ -121,7 +121,7 @@ def test_figures_of_the_evaluation_are_in_the_answers() -> None:
     assert "patients found on both sides: 0" in said["20"]
     assert "torch 2.9" in said["23"]
     assert "seed 0" in said["25"]
-    assert "by sex: 3 female, 4 not stated" in said["36"]
+    assert "by sex: female (3), not stated (4)" in said["36"]
     assert answer(CLAIM.items[35], one()).status == "in part"
 
 
@@ -187,4 +187,4 @@ def test_an_evaluation_that_is_not_this_bundles_is_refused(tmp_path: Path) -> No
 def test_the_facts_of_a_bundle_without_the_new_fields_still_answer() -> None:
     plain: Facts = facts()
     assert plain.data.told == {}
-    assert "It states sex and age of none." in answer(CLAIM.items[11], Known(facts=plain)).said
+    assert "Stated of no image: sex, age." in answer(CLAIM.items[11], Known(facts=plain)).said

@@ -20,9 +20,9 @@ from pneumoscope.app.answers import print_predictions
 from pneumoscope.app.compare import compare
 from pneumoscope.app.console import pairs, print_json, progress, say, table
 from pneumoscope.app.data import data_app
-from pneumoscope.app.measured import print_evaluation
+from pneumoscope.app.measured import print_evaluation, print_evaluations
 from pneumoscope.app.tune import EXAMPLE, tune
-from pneumoscope.errors import PneumoscopeError
+from pneumoscope.errors import PneumoscopeError, UsageError
 
 STOPPED = 130  # what a shell reports for Ctrl-C
 READER_GONE = 141  # and for a tool that wrote to a pipe which nobody reads any more
@@ -219,8 +219,7 @@ def train(
             progress=report,
             say=say,
         )
-    for evaluation in evaluations:
-        print_evaluation(evaluation)
+    print_evaluations(evaluations)
     print(f"report: {(out / 'report.html').resolve()}")
 
 
@@ -331,6 +330,8 @@ def bundle_card(
     """The model card, as Markdown; or reporting checklists, as far as the run can fill them."""
     from pneumoscope import api
 
+    if external is not None and not checklist:
+        raise UsageError("--external: expected --checklist beside it, found none. Add it, or leave --external out.")
     print(api.checklist(bundle, external=external) if checklist else api.card(bundle), end="")
 
 

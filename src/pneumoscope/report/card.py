@@ -65,7 +65,7 @@ def _training_data(facts: Facts) -> str:
         f"Classes: {plain(words.counts(data.counts))}.",
         f"Modalities, by what the files or the data state: {plain(words.counts(data.modalities))}.",
         f"Sources: {plain(', '.join(data.sources)) or 'not named'}.",
-        *(f"By {plain(by)}, images: {plain(words.counts(values))}." for by, values in data.told.items()),
+        *(f"By {plain(by)}, images: {plain(words.tally(values))}." for by, values in data.told.items()),
         f"Digest of the data: `{code(data.dataset)}`.",
     ]
     if data.left_out:
@@ -102,9 +102,7 @@ def _parts(evaluation: Evaluation) -> str:
     rows = []
     for by, parts in evaluation.parts.items():
         for name, part in parts.items():
-            found = part.metrics.get("balanced_accuracy")
-            said = words.interval(found) if isinstance(found, Interval) else "too few patients"
-            rows.append(f"| {plain(by)} | {plain(name)} | {part.n_patients:,} | {said} |")
+            rows.append(f"| {plain(by)} | {plain(name)} | {part.n_patients:,} | {words.of_part(part)} |")
     heads = ["| by | of | patients | balanced accuracy, 95 % interval |", "| --- | --- | ---: | ---: |"]
     return "\n".join(["Of some of the images alone:\n", *heads, *rows]) if rows else ""
 

@@ -125,7 +125,7 @@ CLAIM = Checklist(
                 fill=(run.explained,),
                 left="Whether the maps were checked against where disease is.",
             ),
-            Item(number="32", asks="Evaluation on internal data", fill=(run.partitions,)),
+            Item(number="32", asks="Evaluation on internal data", fill=(run.partitions, results.own)),
             Item(number="33", asks="Testing on external data", fill=(results.external,), left=external_left),
             Item(
                 number="34", asks="Registration of a clinical trial", left="The registration, or that it was no trial."

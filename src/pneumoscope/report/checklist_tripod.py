@@ -83,8 +83,8 @@ TRIPOD_AI = Checklist(
             Item(number="10", asks="Sample size", left="How the number was decided, for developing and evaluating."),
             Item(
                 number="11",
-                asks="Missing data",
-                fill=(run.missing,),
+                asks="Missing data, and what was omitted",
+                fill=(run.missing, run.left_out),
                 left="What is missing from the data as it was collected, and why.",
             ),
         ),
@@ -148,7 +148,7 @@ TRIPOD_AI = Checklist(
             Item(
                 number="20c",
                 asks="Evaluation data compared with development data",
-                fill=(results.differences,),
+                fill=(results.differences, results.people),
                 left="How the predictors and the people of the two differ.",
             ),
             Item(number="21", asks="Numbers in each analysis", fill=(results.numbers,)),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pneumoscope.core.result import Evaluation, Interval
+from pneumoscope.core.result import Evaluation
 from pneumoscope.report import benefit, transfer, words
 from pneumoscope.report.from_run import PEOPLE, Known, counts_of, size
 
@@ -66,9 +66,9 @@ def numbers(k: Known) -> str:
 
 def people(k: Known) -> str:
     """Sex, age and view of what was learned from, where the data states them."""
-    told = [f"{by}: {words.counts(values)}" for by, values in k.facts.data.told.items()]
+    told = [f"{by}: {words.tally(values)}" for by, values in k.facts.data.told.items()]
     elsewhere = [
-        f"{by} elsewhere: {words.counts({name: sum(part.counts.values()) for name, part in parts.items()})}"
+        f"{by} elsewhere: {words.tally({name: sum(part.counts.values()) for name, part in parts.items()})}"
         for by, parts in (k.elsewhere.parts if k.elsewhere else {}).items()
         if by in PEOPLE
     ]
@@ -128,11 +128,7 @@ def _of_classes(e: Evaluation) -> str:
 
 
 def _parts(e: Evaluation) -> str:
-    found = []
-    for by, parts in e.parts.items():
-        figures = [(name, part.metrics.get("balanced_accuracy")) for name, part in parts.items()]
-        cells = [f"{name} {words.interval(f)}" for name, f in figures if isinstance(f, Interval)]
-        bare = [name for name, f in figures if f is None]
-        few = [f"too few patients: {words.listed(bare)}"] if bare else []
-        found.append(f"by {by}, {', '.join([*cells, *few])}")
-    return "; ".join(found)
+    return "; ".join(
+        f"by {by}, {', '.join(f'{name} {words.of_part(part)}' for name, part in parts.items())}"
+        for by, parts in e.parts.items()
+    )

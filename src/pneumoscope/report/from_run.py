@@ -98,16 +98,16 @@ def missing(k: Known) -> str:
     unstated = {by: values[UNSTATED] for by, values in k.facts.data.told.items() if values.get(UNSTATED)}
     if n := k.facts.data.modalities.get(UNSTATED):
         unstated = {"modality": n, **unstated}
-    told = ", ".join(f"{by} of {n:,} images" for by, n in unstated.items()) or "nothing of what it does state of others"
+    told = f" Not stated: {', '.join(f'{by} of {n:,} images' for by, n in unstated.items())}." if unstated else ""
     absent = [by for by in PEOPLE if by not in k.facts.data.told]
-    never = f" It states {words.listed(absent)} of none." if absent else ""
-    return f"Nothing is imputed; the model sees the image alone. The data does not state {told}.{never}"
+    never = f" Stated of no image: {', '.join(absent)}." if absent else ""
+    return f"Nothing is imputed; the model sees the image alone.{told}{never}"
 
 
 def acquisition(k: Known) -> str:
     """What kinds of images were learned from."""
     data = k.facts.data
-    views = f" By view: {words.counts(data.told['view'])}." if "view" in data.told else " No views are stated."
+    views = f" By view: {words.tally(data.told['view'])}." if "view" in data.told else " No views are stated."
     return f"Modalities, by what files or data state: {words.counts(data.modalities)}.{views}"
 
 
@@ -203,7 +203,10 @@ def selection(k: Known) -> str:
         return ""
     monitors = words.listed(list(dict.fromkeys(s.monitor.replace("_", " ") for s in k.facts.recipe.stages)))
     on = f"{words.share(p.val_share)} of each training part" if p.val_share else "the part that is reported itself"
-    return f"The epoch that is kept has the best {monitors} on {on}. The bundle's network was then fitted on all data."
+    return (
+        f"The epoch that is kept has the best {monitors} on {on}. {words.plural(p.folds, 'fold')} were fitted for the "
+        "evaluation; the bundle's own fit came after them, on all data, chosen in the same way."
+    )
 
 
 def ensemble(k: Known) -> str:
