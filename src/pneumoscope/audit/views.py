@@ -7,7 +7,7 @@ blacks the rest. After Maguolo & Nanni 2021 and DeGrave et al. 2021.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import cv2
@@ -19,13 +19,14 @@ from pneumoscope.errors import InputError
 from pneumoscope.io import load
 from pneumoscope.prep.geometry import stretch
 from pneumoscope.prep.intensity import window
+from pneumoscope.runtime.lungs import doubt, find_lungs
 
 SIDE = 128  # pixels of the views, stretched as networks of the field have it
 THUMBNAIL = 24
 FRAME = 0.1  # of a side: what "borders" keeps at each edge
 MARGIN = 0.05  # of a side
 GROWN = 0.02
-# of the picture, from and up to which a mask may be both lungs; more is air around a patient, less a bronchus
+# of a CT slice, from and up to which a mask may be both lungs; more is air around a patient, less a bronchus
 PLAUSIBLE = (0.04, 0.75)
 LUNG_WINDOW = {"center_hu": -600.0, "width_hu": 1500.0}
 
@@ -36,7 +37,6 @@ SEEN: Mapping[str, str] = {
     OUT: "the picture without the rectangle around both lungs, which is black",
     ONLY: "the lung fields; all else is black",
 }
-Lungs = Callable[[np.ndarray], np.ndarray]
 
 
 def picture(path: Path) -> Image2D:
@@ -58,16 +58,11 @@ def lungs_of(pixels: np.ndarray, modality: Modality | None) -> np.ndarray | None
     """Both lungs in a picture in 0..1, bool `[H, W]`; None where none are found, or where the modality is unknown."""
     if modality is None:
         return None
-    mask = _lungs(modality)(pixels)
+    if modality == "xray":
+        (fields,) = find_lungs([pixels])
+        return fields.mask if doubt(fields) is None else None
+    mask = slice_lungs(pixels)
     return mask if PLAUSIBLE[0] <= mask.mean() <= PLAUSIBLE[1] else None
-
-
-def _lungs(modality: Modality) -> Lungs:
-    if modality == "ct":
-        return slice_lungs
-    from pneumoscope.runtime.lungs import lung_fields
-
-    return lung_fields
 
 
 def views(pixels: np.ndarray, lungs: np.ndarray | None) -> dict[str, np.ndarray]:
