@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from pneumoscope.audit import views
+from pneumoscope.audit import shortcuts as measuring
+from pneumoscope.audit import small, views
 from pneumoscope.audit.crossing import cross
 from pneumoscope.audit.metadata import FILE
 from pneumoscope.audit.shortcuts import ALL, CLASS_OF_SOURCE, SOURCE, THUMBNAILS, measure
@@ -19,6 +20,13 @@ from pneumoscope.core.shortcuts import Headline, Shortcuts
 from pneumoscope.errors import DataError
 
 D = 6
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer trees and resamples: what is asked here does not depend on them."""
+    monkeypatch.setattr(small, "TREES", 10)
+    monkeypatch.setattr(measuring, "RESAMPLES", 200)
 
 
 def shown(

@@ -72,6 +72,9 @@ def measure(shown: Shown, of: str, *, headline: Headline | None = None) -> Short
         masked, without = _masked(shown, task, answers)
         found += masked
     found += _source(shown)
+    framed, blacked = _masked_share(shown)
+    if not framed < verdict.FRAMED:
+        found = [dataclasses.replace(s, lung=True) if s.name == views.BORDERS else s for s in found]
     done = Shortcuts(
         of=of,
         counts={name: int((task.y == i).sum()) for i, name in enumerate(task.classes.names)},
@@ -83,7 +86,7 @@ def measure(shown: Shown, of: str, *, headline: Headline | None = None) -> Short
         without_lungs=without,
         left_out={**left_out, **shown.unread},
     )
-    said = verdict.warnings(done, *_masked_share(shown))
+    said = verdict.warnings(done, framed, blacked)
     return dataclasses.replace(done, verdict=verdict.sentences(done), warnings=said)
 
 
@@ -97,9 +100,9 @@ def measured_or_said(shown: Shown, of: str, headline: Headline | None = None) ->
 
 
 def _masked_share(shown: Shown) -> tuple[float, float]:
-    """Means of `Shown.masks` over the images with lung fields; 0 where there are none."""
+    """Means of `Shown.masks` over the images with lung fields; NaN where there are none."""
     known = shown.masks[~np.isnan(shown.masks[:, 0])]
-    framed, blacked = known.mean(axis=0) if len(known) else (0.0, 0.0)
+    framed, blacked = known.mean(axis=0) if len(known) else (np.nan, np.nan)
     return float(framed), float(blacked)
 
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 from pneumoscope.core.result import Interval
 from pneumoscope.core.shortcuts import Headline, Shortcut, Shortcuts
 
 SMALL_MODEL = "a small model of whole images"
-WHOLE, ONLY, SOURCE, CLASS_OF_SOURCE = "whole image", "lungs only", "source from picture", "class from source"
-FRAMED = 0.02  # share of the lungs in the frame, from which it is said
+WHOLE, BORDERS, ONLY, SOURCE, CLASS_OF_SOURCE = (
+    "whole image",
+    "borders",
+    "lungs only",
+    "source from picture",
+    "class from source",
+)
+FRAMED = 0.02  # share of the lungs that "borders" leaves visible, from which it counts as one that sees lung
 BLACKED = 0.8  # share of the picture, from which it is said
 MISSED = 0.1  # share of the images without lung fields, from which it is said
 
@@ -102,8 +110,9 @@ def warnings(found: Shortcuts, framed: float, blacked: float) -> tuple[str, ...]
             "No pretrained weights were found, so the small models of pictures learned from hand-made features, and "
             "may see less than a network would. Add them: pneumoscope weights add mobilenetv2 FILE"
         )
-    if framed >= FRAMED:
-        said.append(f"'borders' is not free of lung: {framed:.0%} of the lung fields lie in it on average.")
+    if found.named(BORDERS) is not None and not framed < FRAMED:
+        how = "no lung fields were found to see" if math.isnan(framed) else f"{framed:.0%} of the lung fields lie in it"
+        said.append(f"'borders' is not taken to be free of lung: {how}.")
     if blacked >= BLACKED:
         said.append(
             f"The pictures are cropped to the lungs: 'lungs out' blacks {blacked:.0%} of a picture on average, and has "
