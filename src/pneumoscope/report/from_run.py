@@ -193,7 +193,12 @@ def start(k: Known) -> str:
 
 def training(k: Known) -> str:
     """Every stage: what is trained, loss, optimiser, rate, epochs, batch, augmentation, seed."""
-    return " ".join(_training(stage) for stage in k.facts.recipe.stages)
+    r = k.facts.recipe
+    copies = [
+        f"Changed copies ({c.name}) of {', '.join(f'{words.share(share)} of {of}' for of, share in c.shares.items())}."
+        for c in r.copies
+    ]
+    return " ".join([*map(_training, r.stages), *copies])
 
 
 def selection(k: Known) -> str:
