@@ -88,9 +88,8 @@ def subsets(k: Known) -> str:
         return "Images are taken one by one and whole, but for the steps of preparation."
     between = f", {r.slices_between} interpolated between two labelled alike" if r.slices_between else ""
     picked = [_step(step) for step in r.prep if "slice" in step.name or step.name in ("select", "cube")]
-    return (
-        f"Studies are judged from their {'volume' if r.of_volumes else 'slices'}{between}. {'; '.join(picked)}".strip()
-    )
+    chosen = f" Chosen: {'; '.join(picked)}." if picked else ""
+    return f"Studies are judged from their {'volume' if r.of_volumes else 'slices'}{between}.{chosen}"
 
 
 def missing(k: Known) -> str:
