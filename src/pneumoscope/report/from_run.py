@@ -88,9 +88,8 @@ def subsets(k: Known) -> str:
         return "Images are taken one by one and whole, but for the steps of preparation."
     between = f", {r.slices_between} interpolated between two labelled alike" if r.slices_between else ""
     picked = [_step(step) for step in r.prep if "slice" in step.name or step.name in ("select", "cube")]
-    return (
-        f"Studies are judged from their {'volume' if r.of_volumes else 'slices'}{between}. {'; '.join(picked)}".strip()
-    )
+    chosen = f" Chosen: {'; '.join(picked)}." if picked else ""
+    return f"Studies are judged from their {'volume' if r.of_volumes else 'slices'}{between}.{chosen}"
 
 
 def missing(k: Known) -> str:
@@ -193,7 +192,12 @@ def start(k: Known) -> str:
 
 def training(k: Known) -> str:
     """Every stage: what is trained, loss, optimiser, rate, epochs, batch, augmentation, seed."""
-    return " ".join(_training(stage) for stage in k.facts.recipe.stages)
+    r = k.facts.recipe
+    copies = [
+        f"Changed copies ({c.name}) of {', '.join(f'{words.share(share)} of {of}' for of, share in c.shares.items())}."
+        for c in r.copies
+    ]
+    return " ".join([*map(_training, r.stages), *copies])
 
 
 def selection(k: Known) -> str:

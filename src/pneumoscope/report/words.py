@@ -147,7 +147,8 @@ def trained_on(facts: Facts) -> str:
 
 
 def _taken(facts: Facts, data: DataCard) -> str:
-    return amount(data.n_images, "slice" if facts.recipe.of_studies else "image")
+    recipe = facts.recipe
+    return amount(data.n_images, "study" if recipe.of_volumes else "slice" if recipe.of_studies else "image")
 
 
 def learned_before(facts: Facts) -> list[str]:

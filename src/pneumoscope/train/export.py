@@ -183,6 +183,8 @@ def _pretrained(used: WeightsUsed | None) -> PretrainedWeights | None:
 
 def _limits(dataset: Dataset, evaluation: Evaluation) -> tuple[str, ...]:
     noun = "images" if evaluation.judged == "image" else "slices"
+    if evaluation.judged == "study" and not evaluation.n_slices:  # volumes, each judged whole
+        noun = "studies"
     limits = [
         f"It learned from {len(dataset)} {noun} of {len(dataset.groups)} patients; expect it to be worse on images "
         "from other hospitals, devices and times.",
