@@ -188,6 +188,14 @@ def test_a_patient_of_both_sets_is_not_asked_about_again() -> None:
     assert by["one", "one"].n_images == 120
 
 
+def test_a_class_of_which_nearly_all_patients_are_known_is_not_asked_about() -> None:
+    # all covid patients but three of the second set are in the first one
+    groups = [f"p{i}" for i in range(120)] + [f"p{i}" if i % 2 == 0 and i < 114 else f"q{i}" for i in range(120)]
+    collections = ["one"] * 120 + ["other"] * 120
+    by = {(c.learned, c.tested) for c in cross(shown(LABELS + LABELS, groups=groups, collections=collections))}
+    assert by == {("one", "one"), ("other", "other")}
+
+
 def test_sets_without_two_classes_in_common_are_not_compared() -> None:
     labels = LABELS + [("a", "b")[i % 2] for i in range(60)]
     found = cross(shown(labels, collections=["one"] * 120 + ["other"] * 60))

@@ -32,7 +32,7 @@ def cross(shown: Shown) -> tuple[Crossed, ...]:
 
 
 def _crossed(learned: str, one: Shown, tested: str, other: Shown) -> Crossed | None:
-    """One cell of the matrix; None where the two sets have fewer than two classes in common."""
+    """One cell of the matrix; None where fewer than two classes have patients enough in each, those of both apart."""
     names = tuple(sorted(_enough(one) & _enough(other)))
     if len(names) < 2:
         return None
@@ -46,7 +46,7 @@ def _crossed(learned: str, one: Shown, tested: str, other: Shown) -> Crossed | N
         other = other.only([i for i, s in enumerate(other.samples) if s.label in names and s.group not in known])
         y = _numbered(other, names)
         groups = tuple(s.group for s in other.samples)
-        if len(set(y.tolist())) < len(names):
+        if _enough(other) < set(names):
             return None
         answers = _transferred(one, other, names)
     found = paired.intervals(paired.sample([answers], y, groups, classes, resamples=RESAMPLES)[0])
