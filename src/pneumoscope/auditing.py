@@ -36,19 +36,20 @@ def audit(
         BundleError, IntegrityError: a bundle that cannot be read.
     """
     from pneumoscope import bundle as bundles
-    from pneumoscope.report.audit import audit_report
+    from pneumoscope.report.audit import audit_report, shown_files
 
-    seconds: dict[str, float] = {}
     with new_folder(out) as folder:  # before the work: an `out` in use is known at once
         known = None if bundle is None else bundles.load(bundle)
         start = time.monotonic()
-        root, items = gathering.gather([Path(d) for d in data], mapping or {})
-        looked = looking.look(items, progress)
-        seconds["reading files"] = time.monotonic() - start
+        _, items = gathering.gather([Path(d) for d in data], mapping or {})
+        looked = looking.look(items, progress=progress)
+        seconds = {"reading files": round(time.monotonic() - start, 2)}
         found = audit_of(looked, mapping=mapping or {}, bundle=known, seconds=seconds, progress=progress)
-        # Shortcuts come in here: `gathering.dataset(root, looked.samples)` is the Dataset of all labelled images, its
-        # `collection` the data set of each; add a field `shortcuts: Audited | None = None` to core.audit.Audit, set it
-        # with dataclasses.replace(found, shortcuts=...), and without scikit-learn a sentence in `left_out` instead.
+        # Shortcuts come in here: `gathering.dataset(root, looked.samples)` is the Dataset of all labelled images (root:
+        # what `gather` returns first), its `collection` the data set of each; add a field `shortcuts` to Audit with the
+        # default None, set it with dataclasses.replace(found, shortcuts=...), or say why not in `left_out`.
         write_json(folder / "audit.json", found)
-        write_text(folder / "report.html", audit_report(found, thumbnails=looking.thumbnails(root, found.leaks)))
+        paths = {item.file: item.path for item in items}
+        pictures = {file: looking.read_grey(paths[file]) for file in shown_files(found)}
+        write_text(folder / "report.html", audit_report(found, pictures=pictures))
     return found
