@@ -54,7 +54,11 @@ def matrix(crossed: tuple[Crossed, ...]) -> str:
 
 
 def _cell(one: Crossed | None) -> str:
-    return "too few patients of two classes in common" if one is None else f"{_text(one.balanced_accuracy)} {' / '.join(one.classes)}"
+    return (
+        "too few patients of two classes in common"
+        if one is None
+        else f"{_text(one.balanced_accuracy)} {' / '.join(one.classes)}"
+    )
 
 
 def _share(found: Shortcuts, name: str) -> str:

@@ -37,18 +37,19 @@ def audit(
         BundleError, IntegrityError: a bundle that cannot be read.
     """
     from pneumoscope import bundle as bundles
-    from pneumoscope.report.audit import audit_report
+    from pneumoscope.report.audit import audit_report, shown_files
 
-    seconds: dict[str, float] = {}
     with new_folder(out) as folder:  # before the work: an `out` in use is known at once
         known = None if bundle is None else bundles.load(bundle)
         start = time.monotonic()
         root, items = gathering.gather([Path(d) for d in data], mapping or {})
-        looked = looking.look(items, progress)
-        seconds["reading files"] = time.monotonic() - start
+        looked = looking.look(items, progress=progress)
+        seconds = {"reading files": round(time.monotonic() - start, 2)}
         found = audit_of(looked, mapping=mapping or {}, bundle=known, seconds=seconds, progress=progress)
         labelled = gathering.dataset(root, [s for s in looked.samples if s.digest])
         found = with_shortcuts(found, labelled, known, progress)
         write_json(folder / "audit.json", found)
-        write_text(folder / "report.html", audit_report(found, thumbnails=looking.thumbnails(root, found.leaks)))
+        paths = {item.file: item.path for item in items}
+        pictures = {file: looking.read_grey(paths[file]) for file in shown_files(found)}
+        write_text(folder / "report.html", audit_report(found, pictures=pictures))
     return found

@@ -1,58 +1,172 @@
-"""Each file read once: its digest, that of its pixels, and what else is kept of its picture; on all cores."""
+"""Each file read once, on all cores: its digest, that of its pixels, and its picture squeezed into a small square.
+
+Of a series, the slices at a quarter, half and three quarters of its length stand for it. HU are shown through the lung
+window (centre -600, width 1500), as in reports.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
+
+import numpy as np
 
 from pneumoscope.audit.gather import Item
-from pneumoscope.core.audit import Leaks
+from pneumoscope.audit.marks import has_text
+from pneumoscope.audit.signatures import SIDE, square
 from pneumoscope.core.dataset import MARK, Sample
+from pneumoscope.core.image import Image2D
 from pneumoscope.core.progress import Progress, silent
+from pneumoscope.errors import InputError
+from pneumoscope.io import load
 from pneumoscope.io.contents import digests_of
+from pneumoscope.prep import intensity
 
+OF_SERIES = (0.25, 0.5, 0.75)
+IN_MEMORY = 512 * 2**20  # bytes of squares; more lie in a temporary file
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-@dataclass(frozen=True, kw_only=True)
+class Picture(NamedTuple):
+    """One picture of a file. item: number of the file. pixels: digest of its pixels. shape: `(H, W)`."""
+
+    item: int
+    pixels: bytes
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Looked:
-    """What was seen of some files, item by item. problems: why an item could not be looked at, "" where it could."""
+    """What was seen of some files.
+
+    samples, problems, patients, text: item by item. problems: why it could not be looked at, "" where it could.
+    patients: pseudonym of what a DICOM file names. text: whether there seems to be text burned in, None where nobody
+    looked. pictures: of all files, one after the other; squares: uint8 `[pictures, SIDE, SIDE]`.
+    """
 
     items: tuple[Item, ...]
     samples: tuple[Sample, ...]
     problems: tuple[str, ...]
+    patients: tuple[str | None, ...]
+    text: tuple[bool | None, ...]
+    pictures: tuple[Picture, ...]
+    squares: np.ndarray
 
 
-def look(items: Sequence[Item], progress: Progress = silent) -> Looked:
-    """Read every file of the items."""
-    found: list[tuple[Sample, str]] = []
-    for one in mapped(_look, items):
-        found.append(one)
-        progress("reading files", len(found), len(items))
-    return Looked(items=tuple(items), samples=tuple(s for s, _ in found), problems=tuple(p for _, p in found))
+class _Seen(NamedTuple):
+    sample: Sample
+    problem: str = ""
+    patient: str | None = None
+    text: bool | None = None
+    shown: tuple[tuple[bytes, tuple[int, int], np.ndarray], ...] = ()
 
 
-def mapped(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+def look(items: Sequence[Item], *, text: bool = True, progress: Progress = silent) -> Looked:
+    """Read every file of the items. text: look for burned-in text, too."""
+    seen: list[_Seen] = []
+    pictures: list[Picture] = []
+    squares = _Squares(len(items))
+    for i, one in enumerate(mapped(lambda item: _look(item, text), items)):
+        for pixels, shape, small in one.shown:
+            squares.append(small)
+            pictures.append(Picture(i, pixels, shape))
+        seen.append(one._replace(shown=()))
+        progress("reading files", i + 1, len(items))
+    return Looked(
+        items=tuple(items),
+        samples=tuple(one.sample for one in seen),
+        problems=tuple(one.problem for one in seen),
+        patients=tuple(one.patient for one in seen),
+        text=tuple(one.text for one in seen),
+        pictures=tuple(pictures),
+        squares=squares.all(),
+    )
+
+
+def mapped(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
     """`work` of each item in order, on all cores: decoders and OpenCV let other threads run."""
-    with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
-        yield from pool.map(work, items)
+    cores = os.cpu_count() or 1
+    waiting: deque[Future[R]] = deque()
+    with ThreadPoolExecutor(cores) as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > 4 * cores:  # results that nobody has taken yet do not pile up
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def thumbnails(root: str, leaks: Leaks) -> dict[str, bytes]:
-    """File -> JPEG of it, small, for the pairs that a report shows."""
-    return {}
+def shown_grey(image: Image2D) -> np.ndarray:
+    """A picture as uint8 grey `[H, W]`, HU through the lung window."""
+    values = image.pixels if image.unit == "unit" else intensity.window(image, center_hu=-600.0, width_hu=1500.0).pixels
+    return np.asarray(np.clip(values * 255 + 0.5, 0, 255), dtype=np.uint8)
 
 
-def _look(item: Item) -> tuple[Sample, str]:
+def _look(item: Item, text: bool) -> _Seen:
+    blank = item.sample("")
     if item.problem:
-        return item.sample(""), item.problem
+        return _Seen(blank, item.problem)
     try:
-        digest, within = digests_of(Path(item.path))
+        digest, within = digests_of(item.path)
+        study = load.read(load.only(load.discover(item.path), item.path))
     except OSError as error:
-        return item.sample(""), f"that cannot be read: {error.strerror}"
-    return item.sample(digest, tuple(one[:MARK] for one in within)), ""
+        return _Seen(blank, f"that cannot be read: {error.strerror}")
+    except InputError as error:  # named in the report, as a file that nobody could look at
+        said = str(error).removeprefix(str(item.path)).lstrip(":, !").replace(f"{item.path.parent}{os.sep}", "")
+        return _Seen(blank, f"that cannot be read: {said}")
+    volume = study.volume
+    if volume is None:
+        images = list(study.images)
+    else:
+        images = [volume.image(int(part * len(volume.slices))) for part in OF_SERIES]
+    greys = [shown_grey(image) for image in images]
+    shown = tuple((_digest(i.pixels), i.shape, square(g)) for i, g in zip(images, greys, strict=True))
+    found = has_text(greys[0]) if text and volume is None else None
+    return _Seen(item.sample(digest, tuple(one[:MARK] for one in within)), "", study.patient, found, shown)
+
+
+def _digest(pixels: np.ndarray) -> bytes:
+    return hashlib.sha256(f"{pixels.shape}".encode() + np.ascontiguousarray(pixels).tobytes()).digest()
+
+
+class _Squares:
+    """Squares one after the other, in a temporary file so that memory does not grow with their number."""
+
+    def __init__(self, expected: int) -> None:
+        many = expected * SIDE * SIDE > IN_MEMORY
+        self._file = tempfile.TemporaryFile() if many else None  # noqa: SIM115: it lives as long as the squares
+        self._list: list[np.ndarray] = []
+        self._count = 0
+
+    def append(self, small: np.ndarray) -> None:
+        self._count += 1
+        if self._file is None:
+            self._list.append(small)
+        else:
+            self._file.write(small.tobytes())
+
+    def all(self) -> np.ndarray:
+        shape = (self._count, SIDE, SIDE)
+        if self._file is None:
+            return np.stack(self._list) if self._list else np.zeros(shape, np.uint8)
+        self._file.flush()
+        return np.memmap(self._file, np.uint8, "r", shape=shape) if self._count else np.zeros(shape, np.uint8)
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """The picture that stands for a file, uint8 grey `[H, W]`: of a series the middle slice.
+
+    Raises:
+        InputError: a file that cannot be read.
+    """
+    study = load.read(load.only(load.discover(path), path))
+    image = study.images[0] if study.volume is None else study.volume.image(len(study.volume.slices) // 2)
+    return shown_grey(image)

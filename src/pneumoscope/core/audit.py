@@ -15,9 +15,10 @@ from pneumoscope.core.shortcuts import Audited
 # what a leak joins that ought to be apart
 Crossing = Literal["patients", "labels", "data sets", "splits"]
 CROSSINGS: tuple[Crossing, ...] = ("patients", "labels", "data sets", "splits")
-# the same bytes; other bytes of the same pixels; the same picture resized, recompressed, cropped, turned or brightened
-Kind = Literal["bytes", "pixels", "near"]
-KINDS: tuple[Kind, ...] = ("bytes", "pixels", "near")
+# the same bytes; other bytes of the same pixels; the same picture resized, recompressed, cropped, turned or brightened;
+# and no same picture, but surely one patient: the next slice of a scan, or another exposure in the same position
+Kind = Literal["bytes", "pixels", "near", "alike"]
+KINDS: tuple[Kind, ...] = ("bytes", "pixels", "near", "alike")
 
 MOST_PAIRS = 10_000  # that are listed one by one
 MOST_FILES = 20  # that are named for one problem
@@ -25,7 +26,7 @@ MOST_FILES = 20  # that are named for one problem
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Two files that hold one picture.
+    """Two files that hold one picture, or pictures so alike that they are one patient's.
 
     how: what was done to it, in words. correlation: of the fine detail of both, one laid over the other, 0..1.
     crosses: what they stand on both sides of. labels: of each.
@@ -75,8 +76,7 @@ class Part:
     """The images of one label in one data set.
 
     patients: different ones that are named. unidentified: images of no named patient. sexes, views: as the manifest or
-    the file says, blank ones left out. text: images with burned-in text, of `looked` images that were looked at for it.
-    upside_down: CT slices that lie with the back up, of `lying` whose table or back was found.
+    the file says, blank ones left out. text: images that seem to have text burned in, of `looked` that were looked at.
     """
 
     data_set: str
