@@ -76,7 +76,7 @@ def main(images: Path, named: dict[str, Path]) -> str:
     parts = []
     for name, path in named.items():
         plain = json.loads(path.read_text(encoding="utf-8"))
-        audited = from_json(Audited, plain.get("shortcuts") or plain)
+        audited = from_json(Audited, plain["shortcuts"])
         for found in audited.shortcuts:
             if not found.found:
                 continue

@@ -77,8 +77,8 @@ def _of_loudest(found: Shortcuts, loud: Shortcut) -> str:
     share = share_of(found, loud)
     if share is None:
         return f"Without any lung, {what}."
-    most = "All" if share.value >= 1 else f"{max(0.0, share.value):.0%}"
-    bounds = "" if share.low != share.low else f" (95 % interval {share.low:.0%} to {share.high:.0%})"
+    most = "All" if share.value >= 1 else f"{100 * max(0.0, share.value):.0f} %"
+    bounds = "" if math.isnan(share.low) else f" (95 % interval {100 * share.low:.0f} to {100 * share.high:.0f} %)"
     return f"{most} of what that is above guessing{bounds} needs no lung at all: {what}."
 
 
@@ -111,12 +111,16 @@ def warnings(found: Shortcuts, framed: float, blacked: float) -> tuple[str, ...]
             "may see less than a network would. Add them: pneumoscope weights add mobilenetv2 FILE"
         )
     if found.named(BORDERS) is not None and not framed < FRAMED:
-        how = "no lung fields were found to see" if math.isnan(framed) else f"{framed:.0%} of the lung fields lie in it"
+        how = (
+            "no lung fields were found to see"
+            if math.isnan(framed)
+            else f"{100 * framed:.0f} % of the lung fields lie in it"
+        )
         said.append(f"'borders' is not taken to be free of lung: {how}.")
     if blacked >= BLACKED:
         said.append(
-            f"The pictures are cropped to the lungs: 'lungs out' blacks {blacked:.0%} of a picture on average, and has "
-            "little left to be wrong with."
+            f"The pictures are cropped to the lungs: 'lungs out' blacks {100 * blacked:.0f} % of a picture on average, "
+            "and has little left to be wrong with."
         )
     missed, images = sum(found.without_lungs.values()), sum(found.counts.values())
     if missed >= MISSED * images:

@@ -33,7 +33,7 @@ LUNG_WINDOW = {"center_hu": -600.0, "width_hu": 1500.0}
 WHOLE, BORDERS, OUT, ONLY = "whole image", "borders", "lungs out", "lungs only"
 SEEN: Mapping[str, str] = {
     WHOLE: "the whole picture",
-    BORDERS: f"the outer {FRAME:.0%} at each edge; the middle is black",
+    BORDERS: f"the outer {100 * FRAME:.0f} % at each edge; the middle is black",
     OUT: "the picture without the rectangle around both lungs, which is black",
     ONLY: "the lung fields; all else is black",
 }
