@@ -221,6 +221,7 @@ class Evaluation:
         parts of 0..1.
     benefit: the decision curve of the positive class; None where there is none.
     transfer: the figures of the bundle that was evaluated on its own patients, beside these; None for a run.
+    bundle: id of the one that was evaluated; None for a run.
     reported: what the paper prints of it.
     shared_patients: patients with files on both sides of the split; 0 in the honest protocol.
     """
@@ -245,6 +246,7 @@ class Evaluation:
     histogram: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     benefit: Benefit | None = None
     transfer: Transfer | None = None
+    bundle: str | None = None
     protocol: str | None = None
     grouped: bool = True
     shared_patients: int = 0
