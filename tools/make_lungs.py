@@ -1,6 +1,6 @@
 """Train and export the network that finds lung fields in X-rays, and put it where the package ships it.
 
-Run: python tools/make_lungs.py --data ../shared/data --work WORK   (about 10 minutes on 2 idle cores; resumes)
+Run: python tools/make_lungs.py --data ../shared/data --work WORK   (about 5 minutes of one core to itself; resumes)
 
 It replaces src/pneumoscope/assets/xray_lungs, which holds no image. Needs the extra [train] and constraints.txt's
 versions. The last epoch is what is shipped: nothing is chosen on the pictures that it is measured on.
