@@ -259,7 +259,7 @@ def train(
 
     data: folders with labels.csv, each for the role "main" or, as "ROLE=FOLDER", for another of the recipe's.
     protocol: "honest", "paper", or "both": a run of each under `out` and one report. say: told each warning as it is
-    found. join_duplicates: patients who share a picture count as one. at: thresholds to study (`thresholds.read_rules`).
+    found. join_duplicates: patients who share a picture count as one. at: see `thresholds.read_rules`.
 
     Raises:
         UsageError, RecipeError: names, overrides or an `out` that do not fit.
