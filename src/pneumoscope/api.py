@@ -252,6 +252,7 @@ def train(
     overrides: Mapping[str, str] | None = None,
     weights_dir: Path | None = None,
     ungrouped: bool = False,
+    join_duplicates: bool = False,
     at: Sequence[str] = (),
     progress: Progress = silent,
     say: Callable[[str], None] = lambda text: None,
@@ -259,9 +260,8 @@ def train(
     """Train, evaluate and export a recipe; a call that was stopped is resumed by the same call.
 
     data: folders with labels.csv, each for the role "main" or, as "ROLE=FOLDER", for another of the recipe's.
-    protocol: "honest", "paper", or "both", which makes a run of each under `out` and one report of the two.
-    at: thresholds to study, too (see `evaluate.thresholds.read_rules`); a finished run is not trained again for them.
-    say: told each warning as it is found.
+    protocol: "honest", "paper", or "both": a run of each under `out` and one report. say: told each warning as it is
+    found. join_duplicates: patients who share a picture count as one. at: see `thresholds.read_rules`.
 
     Raises:
         UsageError, RecipeError: names, overrides or an `out` that do not fit.
@@ -273,21 +273,21 @@ def train(
     resolved = resolve_all(found, variant=variant, protocols=wanted, overrides=overrides)
     rules = read_rules(at, resolved[0].classes, fitted=True)
     needs_training_extra("training")
-    if (
-        len(resolved) > 1
-        and out.is_dir()
-        and {p.name for p in out.iterdir() if not unfinished(p)}
-        - {
-            "honest",
-            "paper",
-            "cache",
-            "report.html",
-        }
-    ):
+    own = {"honest", "paper", "cache", "report.html"}
+    if len(resolved) > 1 and out.is_dir() and {p.name for p in out.iterdir() if not unfinished(p)} - own:
         raise UsageError(f"--out: expected a new or empty folder or a run to resume, found other files in '{out}'.")
     from pneumoscope import reading
 
-    datasets, warnings = reading.read_roles(data, resolved[0], mapping=mapping or {}, ungrouped=ungrouped, say=say)
+    datasets, warnings = reading.read_for_training(
+        data,
+        resolved[0],
+        out,
+        mapping=mapping or {},
+        ungrouped=ungrouped,
+        join_duplicates=join_duplicates,
+        progress=progress,
+        say=say,
+    )
     evaluations, pictures = [], []
     for one in resolved:
         folder = out / one.protocol.name if len(resolved) > 1 else out

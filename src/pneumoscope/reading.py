@@ -9,8 +9,10 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from pneumoscope.audit.apart import keep_together
 from pneumoscope.audit.leaks import check_leaks
 from pneumoscope.core.dataset import ClassSet, Dataset
+from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.role import MAIN, Role
@@ -58,6 +60,39 @@ def read_roles(
         found[role.name] = dataset
         warnings += said
     return found, tuple(warnings)
+
+
+def read_for_training(
+    data: Sequence[str | Path],
+    recipe: Recipe,
+    out: Path,
+    *,
+    mapping: Mapping[str, str],
+    ungrouped: bool,
+    join_duplicates: bool = False,
+    progress: Progress = silent,
+    say: Say,
+) -> tuple[dict[str, Dataset], tuple[str, ...]]:
+    """As `read_roles`, and every picture of a role under one patient.
+
+    join_duplicates: groups with one picture become one. out: of the run; where it has its folds, they were looked for
+    before, and are not again.
+
+    Raises:
+        LeakError: one picture under two patients, of a recipe that parts data by patient.
+    """
+    datasets, warnings = read_roles(data, recipe, mapping=mapping, ungrouped=ungrouped, say=say)
+    begun = any((folder / "split.json").exists() for folder in (out, out / "honest"))
+    if begun and not join_duplicates:
+        return datasets, warnings
+    kept, found = {}, list(warnings)
+    refuse = recipe.protocol.unit == "group"  # a paper's way by image has one patient on both sides anyway
+    for name, dataset in datasets.items():
+        kept[name], said = keep_together(dataset, join=join_duplicates, refuse=refuse, progress=progress)
+        for text in said:
+            say(text)
+        found += said
+    return kept, tuple(found)
 
 
 def read_data(

@@ -200,6 +200,9 @@ def train(
     ] = None,
     weights: Weights = None,
     ungrouped: Ungrouped = False,
+    join_duplicates: Annotated[
+        bool, typer.Option("--join-duplicates", help="Patients who share a picture count as one; else an error.")
+    ] = False,
     at: At = None,
 ) -> None:
     """Train, evaluate and export a method; the same command resumes one that was stopped."""
@@ -215,6 +218,7 @@ def train(
             overrides=pairs("--set", overrides),
             weights_dir=weights,
             ungrouped=ungrouped,
+            join_duplicates=join_duplicates,
             at=at or (),
             progress=report,
             say=say,

@@ -141,8 +141,9 @@ class _Squares:
     """Squares one after the other, in a temporary file so that memory does not grow with their number."""
 
     def __init__(self, expected: int) -> None:
+        # no context manager: the file lives as long as the squares in it, and has no name that could outlive it
         many = expected * SIDE * SIDE > IN_MEMORY
-        self._file = tempfile.TemporaryFile() if many else None  # noqa: SIM115: it lives as long as the squares
+        self._file = tempfile.TemporaryFile() if many else None  # noqa: SIM115
         self._list: list[np.ndarray] = []
         self._count = 0
 

@@ -20,6 +20,9 @@ _PROBES = 6
 _ROUNDS = 6
 
 
+_Hits = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # asked or row, found, view, cosine
+
+
 class Candidates(NamedTuple):
     """Pairs worth a look, each once, `[n]` each: the picture that asked, the one found, and by which view."""
 
@@ -46,7 +49,7 @@ def candidates(
         stop = min(n, start + step)
         asked = queries(start, stop)
         hits = _probe(asked, signatures, lists) if lists else _compare(asked, signatures)
-        parts.append(_best(*hits, start))
+        parts.append(_best(start, *hits))
         progress("looking for the same pictures", stop, n)
     if not parts:
         return Candidates(*(np.zeros(0, np.int64) for _ in range(3)))
@@ -54,7 +57,7 @@ def candidates(
     return _once(asked, found, view, cosine)
 
 
-def _compare(asked: np.ndarray, signatures: np.ndarray) -> tuple[np.ndarray, ...]:
+def _compare(asked: np.ndarray, signatures: np.ndarray) -> _Hits:
     """All pairs: (row, found, view, cosine) of those alike."""
     count, views, _ = asked.shape
     cosines = (asked.reshape(count * views, -1) @ signatures.T).reshape(count, views, -1)
@@ -91,7 +94,7 @@ def _nearest(x: np.ndarray, centres: np.ndarray) -> np.ndarray:
     return np.concatenate([(x[i : i + 8192] @ centres.T).argmax(axis=1) for i in range(0, len(x), 8192)])
 
 
-def _probe(asked: np.ndarray, signatures: np.ndarray, lists: _Lists) -> tuple[np.ndarray, ...]:
+def _probe(asked: np.ndarray, signatures: np.ndarray, lists: _Lists) -> _Hits:
     """As `_compare`, of the pairs in the lists that each query looks through."""
     _, views, depth = asked.shape
     flat = asked.reshape(-1, depth)
@@ -111,9 +114,7 @@ def _probe(asked: np.ndarray, signatures: np.ndarray, lists: _Lists) -> tuple[np
     return row // views, found, row % views, cosine
 
 
-def _best(
-    row: np.ndarray, found: np.ndarray, view: np.ndarray, cosine: np.ndarray, start: int
-) -> tuple[np.ndarray, ...]:
+def _best(start: int, row: np.ndarray, found: np.ndarray, view: np.ndarray, cosine: np.ndarray) -> _Hits:
     """Of each row's pictures but itself the `MOST` nearest, each once."""
     asked = row + start
     kept = asked != found

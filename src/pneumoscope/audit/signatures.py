@@ -55,7 +55,7 @@ def queries(squares: np.ndarray) -> np.ndarray:
 def _small(squares: np.ndarray) -> np.ndarray:
     step = SIDE // _SIDE
     pooled = squares.reshape(-1, _SIDE, step, _SIDE, step).mean(axis=(2, 4), dtype=np.float32)
-    return pooled.reshape(len(squares), -1)
+    return np.asarray(pooled.reshape(len(squares), -1))
 
 
 def _unit(x: np.ndarray) -> np.ndarray:
