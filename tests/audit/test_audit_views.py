@@ -27,9 +27,9 @@ def test_no_lung_is_left_without_lungs_and_nothing_else_with_them() -> None:
     assert found[views.OUT][0, 0] == np.float32(0.25)
     assert found[views.ONLY].max() == 1.0
     assert found[views.ONLY][0].max() == 0
-    # grown by a fiftieth: all of the lungs, and less than a third more
+    # grown by a fiftieth: all of the lungs, and not much more
     kept = (found[views.ONLY] > 0).mean() / LUNGS.mean()
-    assert 1 < kept < 1.33
+    assert 1 < kept < 1.4
 
 
 @given(st.integers(0, 10_000))
