@@ -95,7 +95,7 @@ def measured_or_said(shown: Shown, of: str, headline: Headline | None = None) ->
     try:
         return measure(shown, of, headline=headline)
     except (DataError, MissingError) as error:
-        why = f"Shortcuts were not measured: {error}"
+        why = f"Shortcuts were not measured: {str(error).removeprefix('shortcuts: ')}"
         return Shortcuts(of=of, counts={}, n_patients=0, folds=0, learned_from="", found=(), warnings=(why,))
 
 
