@@ -129,19 +129,36 @@ def study(
     """
     if classes.positive is None:
         return ()
-    decided = []
-    for thresholds in found.values():
-        decisions = np.zeros(len(labels), dtype=np.int64)
-        for k, threshold in enumerate(thresholds):
-            decisions[folds == k] = decide(threshold, probabilities[folds == k], classes)
-        decided.append(decisions)
-    measured = of_decisions(decided, labels, groups, classes, seed=seed)
+    by_rule = decided(found, probabilities, classes, folds)
+    measured = of_decisions([d for _, d in by_rule.values()], labels, groups, classes, seed=seed)
     return tuple(
         Threshold(
             name=name, thresholds=tuple(t for t in thresholds if t is not None), metrics=metrics, confusion=confusion
         )
         for (name, thresholds), (metrics, confusion) in zip(found.items(), measured, strict=True)
     )
+
+
+def decided(
+    found: Found, probabilities: np.ndarray, classes: ClassSet, folds: np.ndarray
+) -> dict[str, tuple[Sequence[float | None], np.ndarray]]:
+    """Rule -> its thresholds, and what they decide, integers `[N]`; folds: the fold of each image, integers `[N]`."""
+    decisions = {}
+    for name, thresholds in found.items():
+        said = np.zeros(len(probabilities), dtype=np.int64)
+        for k, threshold in enumerate(thresholds):
+            said[folds == k] = decide(threshold, probabilities[folds == k], classes)
+        decisions[name] = (thresholds, said)
+    return decisions
+
+
+def promising(found: Found, own: Decision) -> Found:
+    """The rules that promise something, and the recipe's own."""
+    return {
+        name: at
+        for name, at in found.items()
+        if name == name_of(own) or name.partition(" ")[0] not in ("fixed", "argmax")
+    }
 
 
 def histogram(probabilities: np.ndarray, labels: np.ndarray, classes: ClassSet) -> dict[str, tuple[int, ...]]:
