@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pneumoscope.core.stage import Step
     from pneumoscope.core.study import Study
     from pneumoscope.runtime.engine import PrecisionName
-    from pneumoscope.runtime.screen import Screened
+    from pneumoscope.runtime.screened import Screened
 
 
 def load_study(path: str | Path, *, series_uid: str | None = None) -> Study:
@@ -201,11 +201,11 @@ def _layer_maps(bundle: Bundle, images: Sequence[Image2D], layer: str, target: s
 
     from pneumoscope.explain.rebuild import layer_cams
     from pneumoscope.prep import pipeline
-    from pneumoscope.runtime import screen
+    from pneumoscope.runtime import answering
 
     prepared = [pipeline.run(image, bundle.facts.recipe.prep) for image in images]
     cams = layer_cams(bundle, np.stack([p.pixels for p in prepared]), layer=layer, target=target)
-    return [screen.explain(cam, p, layer=layer, target=target) for cam, p in zip(cams, prepared, strict=True)]
+    return [answering.explain(cam, p, layer=layer, target=target) for cam, p in zip(cams, prepared, strict=True)]
 
 
 def _inside(bundle: Bundle, result: Screened, layer: str | None) -> dict[str, Picture]:

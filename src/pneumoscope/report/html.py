@@ -25,7 +25,7 @@ from pneumoscope.report.uri import data_uri
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from pneumoscope.runtime.screen import Screened
+    from pneumoscope.runtime.screened import Screened
 
 # beyond this many studies a report holds thumbnails only: 200 studies stay below 40 MB
 DETAILED = 50

@@ -24,7 +24,8 @@ from pneumoscope.errors import DataError, PneumoscopeError
 from pneumoscope.evaluate import metrics, thresholds
 from pneumoscope.evaluate.parts import by_part
 from pneumoscope.io import load
-from pneumoscope.runtime.screen import Screened, Screener
+from pneumoscope.runtime.screen import Screener
+from pneumoscope.runtime.screened import Screened
 
 
 def assess(
