@@ -37,7 +37,9 @@ class Calibrator:
         if not 0 < self.temperature < math.inf:
             raise ValueError(f"temperature: expected a number above 0, found {self.temperature}.")
         inside = all(0 <= value <= 1 for value in (*self.x, *self.y))
-        rising = all(a < b for a, b in itertools.pairwise(self.x)) and all(a <= b for a, b in itertools.pairwise(self.y))
+        rising = all(a < b for a, b in itertools.pairwise(self.x)) and all(
+            a <= b for a, b in itertools.pairwise(self.y)
+        )
         if len(self.x) != len(self.y) or not inside or not rising or (self.kind == "isotonic") != bool(self.x):
             raise ValueError("isotonic: expected points in 0..1, x ascending and y never falling, found others.")
 

@@ -1,9 +1,9 @@
 """Calibration: from what a network says to probabilities that mean what they say.
 
 Temperature (Guo et al. 2017, "On calibration of modern neural networks", section 4.2) takes every probability to the
-power 1/T and scales the rest, so it changes no most probable class. Isotonic regression (Zadrozny and Elkan 2002) fits a
-rising staircase to the positive class's probability. Of more than two classes there is temperature alone: one staircase
-a class, scaled to sum to 1, changes which class is the most probable and asks for more patients than these data have.
+power 1/T and scales them, so it changes no most probable class. Isotonic regression (Zadrozny and Elkan 2002) fits
+a rising staircase to the positive class's probability. Of more than two classes there is temperature alone: one
+staircase a class, scaled to sum to 1, changes which is the most probable and asks for more patients than there are.
 Every image counts once, as in the metrics; whoever fits and measures keeps patients apart.
 """
 
@@ -29,7 +29,7 @@ def kinds(classes: ClassSet) -> tuple[Kind, ...]:
 
 
 def fit(kind: Kind, probabilities: np.ndarray, labels: np.ndarray, classes: ClassSet) -> Calibrator:
-    """The calibrator of a kind for what a network says `[N, K]` of images of known classes, integers `[N]`; N above 0."""
+    """The calibrator of a kind for what a network says `[N, K]` of images of known classes, integers `[N]`."""
     if kind == "none":
         return Calibrator()
     if kind == "temperature":

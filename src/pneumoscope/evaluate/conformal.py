@@ -1,11 +1,11 @@
 """Prediction sets: all classes that an answer cannot rule out, with a promised share of patients covered.
 
 Split conformal prediction on 1 - p of the true class (Sadinle, Lei and Wasserman 2019, "Least ambiguous set-valued
-classifiers"), one limit a class (Vovk 2012, "Conditional validity"): of the patients of each class, at least `level` have
-it in their set, whatever the prevalence. A patient counts once, however many images (Lee, Barber and Willett 2023,
-"Distribution-free inference with hierarchical data", HCP): each image is weighted by 1 / (patient's images). The promise
-is for patients like those that it was fitted on; a cross-validated bundle's final network is another one than those
-that answered, so it holds for that one approximately.
+classifiers"), one limit a class (Vovk 2012, "Conditional validity"): of the patients of each class, at least `level`
+have it in their set, whatever the prevalence. A patient counts once, however many images (Lee, Barber and Willett 2023,
+"Distribution-free inference with hierarchical data", HCP): each image weighs 1 / (the patient's images). The promise is
+for patients like those that it was fitted on; a bundle's final network is another one than those of the folds that
+answered, so it holds for that one approximately.
 """
 
 from __future__ import annotations

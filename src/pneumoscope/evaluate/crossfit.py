@@ -102,7 +102,7 @@ def choose(known: Known, turns: Sequence[Turn], classes: ClassSet, *, seed: int 
     }
     gains = [losses["isotonic"] - losses[kind] for kind in ("none", "temperature")] if "isotonic" in losses else []
     means = _means(np.stack([*losses.values(), *gains], axis=1), known.groups, seed)
-    by_kind = dict(zip(losses, means, strict=False))
+    by_kind: dict[str, Interval] = dict(zip(losses, means, strict=False))
     kind: Kind = "temperature" if by_kind["temperature"].value < by_kind["none"].value else "none"
     if gains and means[len(losses) + (kind == "temperature")].high < 0:
         return Choice("isotonic", _why("isotonic", by_kind, "clearly lower than the others'"), by_kind)

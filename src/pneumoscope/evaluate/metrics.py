@@ -275,6 +275,7 @@ def ece(score: np.ndarray, truth: np.ndarray, weights: np.ndarray, *, noise: int
 
 
 def reliability(score: np.ndarray, truth: np.ndarray) -> Curve:
+    """Observed against mean predicted in the bins of `ece`; both `[N]`."""
     bins = _bins(score)
     used = np.unique(bins)
     return Curve(

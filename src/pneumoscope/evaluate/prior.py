@@ -17,21 +17,6 @@ from pneumoscope.core.registry import did_you_mean
 from pneumoscope.errors import UsageError
 
 
-def read(stated: Mapping[str, str]) -> dict[str, float]:
-    """The shares that a user states with --prevalence.
-
-    Raises:
-        UsageError: text that is no number.
-    """
-    found = {}
-    for name, text in stated.items():
-        try:
-            found[name] = float(text)
-        except ValueError as error:
-            raise UsageError(f"--prevalence {name}: expected a share as 0.05, found '{text}'.") from error
-    return found
-
-
 def prior(stated: Mapping[str, float], shares: Mapping[str, float], classes: ClassSet) -> dict[str, float]:
     """The share of every class: those stated, and of the rest what is left, as they were to each other in `shares`.
 
@@ -40,10 +25,8 @@ def prior(stated: Mapping[str, float], shares: Mapping[str, float], classes: Cla
     """
     for name, share in stated.items():
         if name not in classes.names:
-            known = ", ".join(classes.names)
-            raise UsageError(
-                f"--prevalence: expected one of {known}, found '{name}'. {did_you_mean(name, classes.names)}".rstrip()
-            )
+            known, hint = ", ".join(classes.names), did_you_mean(name, list(classes.names))
+            raise UsageError(f"--prevalence: expected one of {known}, found '{name}'. {hint}".rstrip())
         if not 0 < share < 1:
             raise UsageError(f"--prevalence {name}: expected a share above 0 and below 1, found {share:g}.")
         if not shares.get(name, 0):

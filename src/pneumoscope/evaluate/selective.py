@@ -1,4 +1,4 @@
-"""Selective prediction: how good the surest answers are where the others are left to a reader (El-Yaniv and Wiener 2010).
+"""Selective prediction: how good the surest answers are, the others left to a reader (El-Yaniv and Wiener 2010).
 
 An answer is as sure as the class decided for is probable: what was decided against the odds, by a low threshold, goes
 first.
@@ -31,8 +31,6 @@ def curve(
     right = (decisions == labels)[:, np.newaxis] & kept
     data, drawn = ratios(right.astype(np.float64), kept.astype(np.float64), groups, seed=seed)
     return tuple(
-        Selected(
-            share=float(kept[:, i].mean()), least=lowest, accuracy=metrics.interval(float(data[i]), drawn[:, i])
-        )
+        Selected(share=float(kept[:, i].mean()), least=lowest, accuracy=metrics.interval(float(data[i]), drawn[:, i]))
         for i, lowest in enumerate(least)
     )

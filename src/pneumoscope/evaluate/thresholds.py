@@ -13,6 +13,7 @@ import numpy as np
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Decision
 from pneumoscope.core.result import HISTOGRAM, Threshold
+from pneumoscope.core.trust import OperatingPoint
 from pneumoscope.errors import RecipeError, UsageError
 from pneumoscope.evaluate.decide import check_value, decide, fit_threshold
 from pneumoscope.evaluate.metrics import of_decisions
@@ -103,9 +104,12 @@ def fit(
     return {name: [fit_threshold(r, *fold) for fold in known] for name, r in rules.items() if name not in left}, (said,)
 
 
-def of_bundle(own: Decision, threshold: float | None, at: Sequence[Decision]) -> Found:
+def of_bundle(
+    own: Decision, threshold: float | None, at: Sequence[Decision], points: Sequence[OperatingPoint] = ()
+) -> Found:
     """The thresholds of a finished bundle: fixed ones, and its own, fitted long before what is reported was seen."""
     return {
+        **{point.name: [point.thresholds[0]] for point in points if point.thresholds},
         **{name_of(rule): [rule.value] for rule in FIXED},
         name_of(own): [threshold],
         **{name_of(rule): [rule.value] for rule in at},

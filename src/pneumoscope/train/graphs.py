@@ -120,9 +120,7 @@ def check_precisions(graph: bytes, net: Net, images: np.ndarray, rule: Rule) -> 
     return _compared(_Answers(expected, expected_maps, decided), ask, len(images))
 
 
-def check_volumes(
-    graph: bytes, net: VolumeNet, volumes: Sequence[np.ndarray], rule: Rule
-) -> dict[str, Precision]:
+def check_volumes(graph: bytes, net: VolumeNet, volumes: Sequence[np.ndarray], rule: Rule) -> dict[str, Precision]:
     """As `check_precisions`, on prepared volumes `[D, H, W]`, one at a time.
 
     Raises:

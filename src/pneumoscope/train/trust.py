@@ -108,16 +108,19 @@ def measured(bench: Bench, found: Trusted, rules: thresholds.Found, evaluation: 
         if inside is None
         else conformal.measured(inside, labels, groups, classes, level=conformal.LEVEL, seed=seed),
         selective=selective.curve(answers.probabilities, answers.decisions, labels, groups, seed=seed),
-        operating=points.measured(
-            thresholds.decided(
-                thresholds.promising(rules, bench.recipe.decision), answers.probabilities, classes, answers.folds
-            ),
-            labels,
-            groups,
-            classes,
-            seed=seed,
-        ),
+        operating=_points(bench, answers, rules),
     )
+
+
+def _points(bench: Bench, answers: OutOfFold, rules: thresholds.Found) -> tuple[OperatingPoint, ...]:
+    classes, recipe = bench.units.dataset.classes, bench.recipe
+    if classes.positive is None:
+        return ()
+    known = _known(bench, answers.positions, answers.probabilities)
+    said = thresholds.decided(
+        thresholds.promising(rules, recipe.decision), answers.probabilities, classes, answers.folds
+    )
+    return points.measured(said, known.labels, known.groups, classes, seed=recipe.protocol.seed)
 
 
 def _calibration(bench: Bench, found: Trusted) -> Calibration:
@@ -168,9 +171,7 @@ def shipped(bench: Bench, found: Trusted, evaluation: Evaluation, at: Sequence[D
     )
 
 
-def _point(
-    measured: OperatingPoint, rules: Mapping[str, Decision], known: Known, classes: ClassSet
-) -> OperatingPoint:
+def _point(measured: OperatingPoint, rules: Mapping[str, Decision], known: Known, classes: ClassSet) -> OperatingPoint:
     """A point as it was measured, with the threshold that its rule asks for on all answers."""
     threshold = _threshold(rules[measured.name], known, classes)
     return dataclasses.replace(measured, thresholds=() if threshold is None else (threshold,))

@@ -10,15 +10,17 @@ is one for each class: they are those of before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from pneumoscope.bundle import Facts
+from pneumoscope.core.result import Prediction
 from pneumoscope.core.trust import Calibrator
 from pneumoscope.evaluate import calibrate, conformal, prior
 from pneumoscope.evaluate.decide import decide
+from pneumoscope.runtime.studies import named
 
 RAW = Calibrator()
 OF_PATIENTS = ("sensitivity", "youden")  # rules that promise something about patients of one class
@@ -32,7 +34,7 @@ def shares_of(facts: Facts) -> dict[str, float]:
     return {name: n / total for name, n in facts.data.counts.items()} if total else {}
 
 
-class Answers:
+class Decider:
     """A bundle's rules, from probabilities to the fields of a prediction.
 
     prevalence: class -> share of the patients who are screened, for some classes; none for those of the training data.
@@ -63,32 +65,31 @@ class Answers:
             f"{before}"
         )
 
-    def of(self, raw: np.ndarray) -> list[dict[str, Any]]:
-        """The fields of a `Prediction` for each row of what the graph says, `[N, K]`."""
+    def fill(self, predictions: Sequence[Prediction], raw: np.ndarray) -> list[Prediction]:
+        """Predictions with the answers to what the graph says of each, `[N, K]`."""
         own = calibrate.apply(self._calibrator, raw, self.classes)
         p = own if self._weights is None else prior.reweighted(own, self._weights)
         decided = decide(self.threshold, own if self._rule in OF_PATIENTS else p, self.classes)
         inside = None if self._sets is None else conformal.sets(self._sets, own, self.classes)
         thresholds = self._thresholds(own)
         return [
-            {
-                "probabilities": self._named(p[i]),
-                "raw": self._named(raw[i]),
-                "decision": self.classes.names[decided[i]],
-                "threshold": thresholds[i],
-                "set": () if inside is None else self._members(inside[i]),
-                "prevalence": self.prevalence,
-            }
-            for i in range(len(raw))
+            replace(
+                prediction,
+                probabilities=named(p[i], self.classes),
+                raw=named(raw[i], self.classes),
+                decision=self.classes.names[decided[i]],
+                threshold=thresholds[i],
+                set=() if inside is None else self._members(inside[i]),
+                prevalence=self.prevalence,
+                warnings=(*prediction.warnings, *self.warnings),
+            )
+            for i, prediction in enumerate(predictions)
         ]
 
     def _thresholds(self, own: np.ndarray) -> list[float | None]:
         if self.threshold is None or self._weights is None or self._rule not in OF_PATIENTS:
             return [self.threshold] * len(own)
-        return prior.moved(self.threshold, own, self._weights, self.classes.positive_index).tolist()
-
-    def _named(self, values: np.ndarray) -> dict[str, float]:
-        return {name: float(value) for name, value in zip(self.classes.names, values, strict=True)}
+        return [float(t) for t in prior.moved(self.threshold, own, self._weights, self.classes.positive_index)]
 
     def _members(self, inside: np.ndarray) -> tuple[str, ...]:
         return tuple(name for name, is_in in zip(self.classes.names, inside, strict=True) if is_in)
