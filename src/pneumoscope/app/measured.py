@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def print_evaluation(evaluation: Evaluation) -> None:
     """Print it: figures on stdout, notes on stderr."""
     from pneumoscope.core.result import Interval
-    from pneumoscope.report import words
+    from pneumoscope.report import transfer, words
 
     rows = []
     for name, value in evaluation.metrics.items():
@@ -29,6 +29,8 @@ def print_evaluation(evaluation: Evaluation) -> None:
         from pneumoscope.report.calibration import said
 
         say(said(evaluation.calibration))
+    for sentence in transfer.said(evaluation):
+        say(sentence)
     for warning in evaluation.warnings:
         say(f"note: {warning}")
     if evaluation.shared_patients:

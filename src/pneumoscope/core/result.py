@@ -149,6 +149,52 @@ class Threshold:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Benefit:
+    """The decision curve of the positive class; see `evaluate.benefit`.
+
+    One entry a threshold: net benefit of deciding by the model, with its 95 % interval over patients (pointwise), and
+    of calling all images positive; calling none has 0. gain_low: the lower end of the interval of the model's net
+    benefit less that of the better of the two. prevalence: share of positive images, 0..1.
+    """
+
+    prevalence: float
+    thresholds: tuple[float, ...]
+    model: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    all: tuple[float, ...]
+    gain_low: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A figure on a bundle's own patients, out of fold, and here. difference: here less there."""
+
+    own: Interval
+    here: Interval
+    difference: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """A bundle's own evaluation beside this one; see `evaluate.transfer`.
+
+    protocol, judged, n_images, n_patients, counts (class -> images): of the own one. leaky: it has, or may have,
+    patients on both sides of its split. absent: classes that do not occur in one of the two. metrics: `metric`, or
+    `metric.class`; empty where nothing means the same in both.
+    """
+
+    protocol: str | None
+    judged: Literal["image", "slice", "study"]
+    n_images: int
+    n_patients: int
+    counts: Mapping[str, int]
+    leaky: bool
+    absent: tuple[str, ...]
+    metrics: Mapping[str, Moved]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """How good a method was on data it had not seen; its JSON is `evaluation.json`.
 
@@ -158,8 +204,8 @@ class Evaluation:
     thresholds: the threshold used in each fold (one for a bundle), empty for argmax.
     before: what came before on other data. folds: what each fold scored on its test part: metric -> value.
     sizes: class -> sizes of its images as they were read.
-    parts: what the images are told apart by ("modality", "data set") -> its value -> figures of those images; empty
-        where there is one value.
+    parts: what the images are told apart by ("modality", "data set", "source", "view", "sex", "age") -> its value ->
+        figures of those images, none of too few patients; what has one value is absent. See `evaluate.parts`.
     levels: what each level of a method of studies answers by itself, in the order of the paper, the last of which is
         the method's answer; empty for others.
     studied: what other thresholds would decide; empty where no class is positive.
@@ -168,6 +214,8 @@ class Evaluation:
     calibration: how far the probabilities mean what they say, before and after calibration. conformal: how often the
         prediction sets held the true class. selective: accuracy of the surest answers alone. operating: thresholds by
         what they promise, with what a positive or negative answer is worth. See `core.trust`; none in older files.
+    benefit: the decision curve of the positive class; None where there is none.
+    transfer: the figures of the bundle that was evaluated on its own patients, beside these; None for a run.
     reported: what the paper prints of it.
     shared_patients: patients with files on both sides of the split; 0 in the honest protocol.
     """
@@ -194,6 +242,8 @@ class Evaluation:
     conformal: Coverage | None = None
     selective: tuple[Selected, ...] = ()
     operating: tuple[OperatingPoint, ...] = ()
+    benefit: Benefit | None = None
+    transfer: Transfer | None = None
     protocol: str | None = None
     grouped: bool = True
     shared_patients: int = 0

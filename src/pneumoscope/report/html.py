@@ -19,7 +19,20 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
 from pneumoscope.core.stage import Step
 from pneumoscope.io.description import Findings
-from pneumoscope.report import calibration, charts, figures, levels, matrix, series, tables, thresholds, volume, words
+from pneumoscope.report import (
+    benefit,
+    calibration,
+    charts,
+    figures,
+    levels,
+    matrix,
+    series,
+    tables,
+    thresholds,
+    transfer,
+    volume,
+    words,
+)
 from pneumoscope.report.uri import data_uri
 
 if TYPE_CHECKING:
@@ -193,6 +206,8 @@ def _panel(e: Evaluation, recipe: Recipe, galleries: Sequence[Gallery]) -> dict[
         "parts": thresholds.part_tables(e),
         "levels": levels.table(e),
         "trust": calibration.view(e, recipe),
+        "transfer": transfer.table(e),
+        "benefit": benefit.curve(e),
         "judged_words": words.judged(e),
         "nouns": words.NOUNS[e.judged],
         "galleries": [_gallery(gallery) for gallery in galleries],
