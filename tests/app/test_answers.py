@@ -65,7 +65,7 @@ def test_what_is_not_ruled_out_is_a_column_where_a_bundle_says_it(capsys: pytest
 
 def test_the_command_and_the_api_answer_alike_for_a_stated_prevalence(command, made_run: Path, xray_png: Path) -> None:
     bundle = str(made_run / "bundle")
-    code, out, err = command("predict", bundle, xray_png, "--json", "--prevalence", "covid=0.02")
+    code, out, _ = command("predict", bundle, xray_png, "--json", "--prevalence", "covid=0.02")
     assert code == 0
     (ours,), (theirs,) = json.loads(out), api.predict(bundle, [xray_png], prevalence={"covid": 0.02})
     assert ours["probabilities"] == pytest.approx(dict(theirs.probabilities))
