@@ -42,7 +42,7 @@ class DataCard:
     """What a bundle was trained on.
 
     counts: class -> images. modalities: "xray", "ct" or "not stated" -> images, by the files or the manifest. sources:
-    as the manifest's `source` column names them.
+    as the manifest's `source` column names them. told: "view", "sex", "age" -> value -> images, where data states it.
     """
 
     n_images: int
@@ -53,6 +53,7 @@ class DataCard:
     sources: tuple[str, ...]
     dataset: str
     left_out: Mapping[str, int] = field(default_factory=dict)
+    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

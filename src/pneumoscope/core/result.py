@@ -157,6 +157,52 @@ class Threshold:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Benefit:
+    """The decision curve of the positive class; see `evaluate.benefit`.
+
+    One entry a threshold: net benefit of deciding by the model, with its 95 % interval over patients (pointwise), and
+    of calling all images positive; calling none has 0. gain_low: the lower end of the interval of the model's net
+    benefit less that of the better of the two. prevalence: share of positive images, 0..1.
+    """
+
+    prevalence: float
+    thresholds: tuple[float, ...]
+    model: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    all: tuple[float, ...]
+    gain_low: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A figure on a bundle's own patients, out of fold, and here. difference: here less there."""
+
+    own: Interval
+    here: Interval
+    difference: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """A bundle's own evaluation beside this one; see `evaluate.transfer`.
+
+    protocol, judged, n_images, n_patients, counts (class -> images): of the own one. leaky: it has, or may have,
+    patients on both sides of its split. absent: classes that do not occur in one of the two. metrics: `metric`, or
+    `metric.class`; empty where nothing means the same in both.
+    """
+
+    protocol: str | None
+    judged: Literal["image", "slice", "study"]
+    n_images: int
+    n_patients: int
+    counts: Mapping[str, int]
+    leaky: bool
+    absent: tuple[str, ...]
+    metrics: Mapping[str, Moved]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """How good a method was on data it had not seen; its JSON is `evaluation.json`.
 
@@ -166,13 +212,16 @@ class Evaluation:
     thresholds: the threshold used in each fold (one for a bundle), empty for argmax.
     before: what came before on other data. folds: what each fold scored on its test part: metric -> value.
     sizes: class -> sizes of its images as they were read.
-    parts: what the images are told apart by ("modality", "data set") -> its value -> figures of those images; empty
-        where there is one value.
+    parts: what the images are told apart by ("modality", "data set", "source", "view", "sex", "age") -> its value ->
+        figures of those images, none of too few patients; what has one value is absent. See `evaluate.parts`.
     levels: what each level of a method of studies answers by itself, in the order of the paper, the last of which is
         the method's answer; empty for others.
     studied: what other thresholds would decide; empty where no class is positive.
     histogram: class -> how many of its images had a probability of the positive class in each of `HISTOGRAM` equal
         parts of 0..1.
+    benefit: the decision curve of the positive class; None where there is none.
+    transfer: the figures of the bundle that was evaluated on its own patients, beside these; None for a run.
+    bundle: id of the one that was evaluated; None for a run.
     reported: what the paper prints of it.
     shared_patients: patients with files on both sides of the split; 0 in the honest protocol.
     """
@@ -195,6 +244,9 @@ class Evaluation:
     levels: Mapping[str, Level] = field(default_factory=dict)
     studied: tuple[Threshold, ...] = ()
     histogram: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    benefit: Benefit | None = None
+    transfer: Transfer | None = None
+    bundle: str | None = None
     protocol: str | None = None
     grouped: bool = True
     shared_patients: int = 0

@@ -19,13 +19,25 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
 from pneumoscope.core.stage import Step
 from pneumoscope.io.description import Findings
-from pneumoscope.report import charts, figures, levels, matrix, series, tables, thresholds, volume, words
+from pneumoscope.report import (
+    benefit,
+    charts,
+    figures,
+    levels,
+    matrix,
+    series,
+    tables,
+    thresholds,
+    transfer,
+    volume,
+    words,
+)
 from pneumoscope.report.uri import data_uri
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from pneumoscope.runtime.screen import Screened
+    from pneumoscope.runtime.screened import Screened
 
 # beyond this many studies a report holds thumbnails only: 200 studies stay below 40 MB
 DETAILED = 50
@@ -185,6 +197,8 @@ def _panel(e: Evaluation, recipe: Recipe, galleries: Sequence[Gallery]) -> dict[
         "studied": thresholds.study(e, recipe),
         "parts": thresholds.part_tables(e),
         "levels": levels.table(e),
+        "transfer": transfer.table(e),
+        "benefit": benefit.curve(e),
         "judged_words": words.judged(e),
         "nouns": words.NOUNS[e.judged],
         "galleries": [_gallery(gallery) for gallery in galleries],

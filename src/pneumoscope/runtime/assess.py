@@ -21,10 +21,11 @@ from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Decision
 from pneumoscope.core.result import Evaluation
 from pneumoscope.errors import DataError, PneumoscopeError
-from pneumoscope.evaluate import metrics, thresholds
+from pneumoscope.evaluate import benefit, metrics, thresholds
 from pneumoscope.evaluate.parts import by_part
 from pneumoscope.io import load
-from pneumoscope.runtime.screen import Screened, Screener
+from pneumoscope.runtime.screen import Screener
+from pneumoscope.runtime.screened import Screened
 
 
 def assess(
@@ -121,12 +122,13 @@ def _measured(
     found = thresholds.of_bundle(bundle.facts.recipe.decision, threshold, at)
     return dataclasses.replace(
         metrics.evaluate(p, truth, decisions, groups, classes),
-        judged="study" if any(one.slices for one in predictions) else "image",
+        judged="study" if bundle.facts.recipe.judges == "study" or any(one.slices for one in predictions) else "image",
         n_slices=sum(len(one.slices) for one in predictions),
         thresholds=() if threshold is None else (threshold,),
         parts=by_part(samples, p, truth, decisions, classes),
         studied=thresholds.study(found, p, truth, groups, classes, folds=np.zeros(len(samples), dtype=np.int64)),
         histogram=thresholds.histogram(p, truth, classes),
+        benefit=benefit.study(p, truth, groups, classes),
     )
 
 

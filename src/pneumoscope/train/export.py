@@ -23,6 +23,7 @@ from pneumoscope.core.image import Image2D
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation
 from pneumoscope.core.role import MAIN
+from pneumoscope.evaluate import parts
 from pneumoscope.nets.build import Net
 from pneumoscope.nets.study import StudyNet
 from pneumoscope.nets.volume import VolumeNet
@@ -163,6 +164,7 @@ def _data_card(dataset: Dataset) -> DataCard:
         sources=tuple(sorted({s.source for s in dataset.samples if s.source}))[:20],
         dataset=dataset.digest,
         left_out=dataset.left_out,
+        told=parts.counted(dataset.samples, ("view", "sex", "age")),
     )
 
 
@@ -181,6 +183,8 @@ def _pretrained(used: WeightsUsed | None) -> PretrainedWeights | None:
 
 def _limits(dataset: Dataset, evaluation: Evaluation) -> tuple[str, ...]:
     noun = "images" if evaluation.judged == "image" else "slices"
+    if evaluation.judged == "study" and not evaluation.n_slices:  # volumes, each judged whole
+        noun = "studies"
     limits = [
         f"It learned from {len(dataset)} {noun} of {len(dataset.groups)} patients; expect it to be worse on images "
         "from other hospitals, devices and times.",

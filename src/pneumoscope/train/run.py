@@ -25,7 +25,7 @@ from pneumoscope.core.result import Before, Evaluation, Gallery
 from pneumoscope.core.role import MAIN
 from pneumoscope.core.serial import Mismatch, digest, from_json
 from pneumoscope.errors import DataError, IntegrityError, UsageError
-from pneumoscope.evaluate import metrics, thresholds
+from pneumoscope.evaluate import benefit, metrics, thresholds
 from pneumoscope.evaluate.paired import Answers
 from pneumoscope.evaluate.parts import by_part
 from pneumoscope.evaluate.split import final_split, make_split, split_of
@@ -178,6 +178,7 @@ def _evaluate(
         levels=levels.figures(bench, answers.levels, answers.positions, own),
         studied=thresholds.study(found, p, truth, groups, classes, folds=answers.folds, seed=seed),
         histogram=thresholds.histogram(p, truth, classes),
+        benefit=benefit.study(p, truth, groups, classes, seed=seed),
         protocol=bench.recipe.protocol.name,
         grouped=bench.units.dataset.grouped,
         shared_patients=split.shared_groups(bench.units.dataset),
