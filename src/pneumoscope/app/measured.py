@@ -56,6 +56,10 @@ def _print_rest(evaluation: Evaluation) -> None:
     from pneumoscope.report import transfer
 
     _print_levels(evaluation)
+    if evaluation.calibration is not None:
+        from pneumoscope.report.calibration import said
+
+        say(said(evaluation.calibration))
     for sentence in transfer.said(evaluation):
         say(sentence)
     for warning in evaluation.warnings:
