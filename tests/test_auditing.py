@@ -13,7 +13,6 @@ import pytest
 from pneumoscope import auditing, phantoms
 from pneumoscope.audit import marks
 from pneumoscope.audit.apart import keep_together
-from pneumoscope.audit.gather import years
 from pneumoscope.core.audit import Audit
 from pneumoscope.core.dataset import ClassSet, Dataset
 from pneumoscope.core.serial import from_json
@@ -148,14 +147,6 @@ def test_groups_are_joined_aloud(folders) -> None:
 
 
 # --- parts ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("045Y", 45), ("018M", 1.5), ("7", 7), ("", None), ("old", None), ("-3", None), ("400", None)],
-)
-def test_an_age_as_it_is_written(text: str, expected: float | None) -> None:
-    assert years(text) == expected
 
 
 def test_text_is_seen_and_anatomy_is_not(pictures: dict[str, np.ndarray]) -> None:

@@ -118,19 +118,7 @@ def _item(root: Path, folder: PurePosixPath, name: str, row: Mapping[str, str], 
         source=row.get("source", ""),
         split=row.get("split", ""),
         modality=said.modality(row),
-        sex=(row.get("sex") or row.get("gender") or "").upper()[:1],
-        years=years(row.get("age", "")),
+        sex=said.sex(row.get("sex", "")) or "",
+        years=said.age(row.get("age", "")),
         problem=manifest.file_problem(root, row["file"]),
     )
-
-
-def years(text: str) -> float | None:
-    """An age as DICOM writes it ("045Y", "018M"; PS3.5 6.2, AS), or as a plain number of years; None for neither."""
-    text = text.strip().upper()
-    unit = {"Y": 1.0, "M": 12.0, "W": 52.2, "D": 365.25}.get(text[-1:], 0.0)
-    number = text[:-1] if unit else text
-    try:
-        value = float(number) / (unit or 1.0)
-    except ValueError:
-        return None
-    return value if 0 <= value <= 120 else None

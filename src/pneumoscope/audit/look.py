@@ -6,11 +6,12 @@ window (centre -600, width 1500), as in reports.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import os
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from pneumoscope.core.dataset import MARK, Sample
 from pneumoscope.core.image import Image2D
 from pneumoscope.core.progress import Progress, silent
 from pneumoscope.errors import InputError
-from pneumoscope.io import load
+from pneumoscope.io import load, said
 from pneumoscope.io.contents import digests_of
 from pneumoscope.prep import intensity
 
@@ -45,7 +46,7 @@ class Picture(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Looked:
-    """What was seen of some files.
+    """What was seen of some files; view, sex and age of the items as a DICOM file has them where labels.csv does not.
 
     samples, problems, patients, text: item by item. problems: why it could not be looked at, "" where it could.
     patients: pseudonym of what a DICOM file names. text: whether there seems to be text burned in, None where nobody
@@ -62,6 +63,7 @@ class Looked:
 
 
 class _Seen(NamedTuple):
+    item: Item
     sample: Sample
     problem: str = ""
     patient: str | None = None
@@ -81,7 +83,7 @@ def look(items: Sequence[Item], *, text: bool = True, progress: Progress = silen
         seen.append(one._replace(shown=()))
         progress("reading files", i + 1, len(items))
     return Looked(
-        items=tuple(items),
+        items=tuple(one.item for one in seen),
         samples=tuple(one.sample for one in seen),
         problems=tuple(one.problem for one in seen),
         patients=tuple(one.patient for one in seen),
@@ -113,15 +115,15 @@ def shown_grey(image: Image2D) -> np.ndarray:
 def _look(item: Item, text: bool) -> _Seen:
     blank = item.sample("")
     if item.problem:
-        return _Seen(blank, item.problem)
+        return _Seen(item, blank, item.problem)
     try:
         digest, within = digests_of(item.path)
         study = load.read(load.only(load.discover(item.path), item.path))
     except OSError as error:
-        return _Seen(blank, f"that cannot be read: {error.strerror}")
+        return _Seen(item, blank, f"that cannot be read: {error.strerror}")
     except InputError as error:  # named in the report, as a file that nobody could look at
-        said = str(error).removeprefix(str(item.path)).lstrip(":, !").replace(f"{item.path.parent}{os.sep}", "")
-        return _Seen(blank, f"that cannot be read: {said}")
+        why = str(error).removeprefix(str(item.path)).lstrip(":, !").replace(f"{item.path.parent}{os.sep}", "")
+        return _Seen(item, blank, f"that cannot be read: {why}")
     volume = study.volume
     if volume is None:
         images = list(study.images)
@@ -130,7 +132,18 @@ def _look(item: Item, text: bool) -> _Seen:
     greys = [shown_grey(image) for image in images]
     shown = tuple((_digest(i.pixels), i.shape, square(g)) for i, g in zip(images, greys, strict=True))
     found = has_text(greys[0]) if text and volume is None else None
-    return _Seen(item.sample(digest, tuple(one[:MARK] for one in within)), "", study.patient, found, shown)
+    item = _with_headers(item, study.headers, images[0].view)
+    return _Seen(item, item.sample(digest, tuple(one[:MARK] for one in within)), "", study.patient, found, shown)
+
+
+def _with_headers(item: Item, headers: Mapping[str, str], view: str | None) -> Item:
+    """The item with what its file says where labels.csv says nothing."""
+    return dataclasses.replace(
+        item,
+        view=item.view or view or "",
+        sex=item.sex or said.sex(headers.get("PatientSex", "")) or "",
+        years=said.age(headers.get("PatientAge", "")) if item.years is None else item.years,
+    )
 
 
 def _digest(pixels: np.ndarray) -> bytes:
