@@ -59,6 +59,10 @@ def notes(leaks: Leaks, parts: Sequence[Part], unread: Sequence[Unread], series:
     unidentified = sum(p.unidentified for p in parts)
     problems = sum(one.images for one in unread)
     said = [
+        (
+            sum(leaks.crossing[kind]["data sets"] for kind in ("bytes", "pixels", "near")),
+            "Pairs of files of one picture in two data sets: {:,}. A model of one set has seen these of the other.",
+        ),
         (leaks.patients["data sets"], "Patients in more than one data set: {:,}."),
         (
             leaks.patients["labels"],
