@@ -42,12 +42,26 @@ class SliceAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GateCheck:
+    """What one check of the gate found.
+
+    flagged: it is judged all the same, and a warning says why. value: what was measured, and limit: the most or the
+    least that it may be; None where something is read and not measured.
+    """
+
+    verdict: Literal["passed", "flagged", "refused"]
+    value: float | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """The answer for one path, accepted or refused; its JSON is what `predict --json` prints.
 
     probabilities: class -> 0..1, summing to 1; empty where refused. There is no entry for a class that the
         model was not trained on. decision: the class decided for. threshold: on the positive class's
         probability, None for argmax. reasons: why it was refused. outputs: kind -> file written.
+    gate: check -> what it found, of the checks that measured or objected.
     precision: what the graph ran in ("fp32", "bf16").
     Of a study that is judged slice by slice also: series: which one. slices: from the feet to the head. members:
     classifier of studies -> class -> 0..1. combined: how the study's answer came about, the name of the network whose
@@ -60,6 +74,7 @@ class Prediction:
     bundle: str
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    gate: Mapping[str, GateCheck] = field(default_factory=dict)
     probabilities: Mapping[str, float] = field(default_factory=dict)
     decision: str | None = None
     threshold: float | None = None

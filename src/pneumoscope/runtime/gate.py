@@ -1,18 +1,22 @@
 """Is this image something the model may judge at all?
 
-What is plainly not a chest X-ray or a chest CT is refused; what is only unusual is judged with a warning. What a
-picture itself looks like (a cat, a head CT as PNG) is not asked here yet.
+What is plainly not a chest X-ray or a chest CT, by its header or by what the picture looks like (see `looks`), is
+refused; what is only unusual is judged with a warning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
 
 import cv2
+import numpy as np
 
 from pneumoscope.core.image import Image2D, Modality, Volume
 from pneumoscope.core.study import Study
+from pneumoscope.runtime import looks
+from pneumoscope.runtime.finding import Finding, Verdict, flagged, passed, refused
+from pneumoscope.runtime.looks import Look
 
 MIN_SIDE = 64
 MAX_ASPECT = 2.5
@@ -20,19 +24,24 @@ MAX_ASPECT = 2.5
 MAX_COLOUR = 0.05
 # standard deviation of brightness (0..1), or of HU / 1000, below which there is nothing to see
 MIN_CONTRAST = 0.01
+# least probability that a picture is of a kind that the method takes; measured in docs/results.md
+LEAST_KIND = 0.2
+# probability of a turn, a negative or a lateral view from which one is believed
+SURE = 0.9
+LOOKED_AT = 8  # slices of a series, of the middle half of the body that it shows
+ADULT = 18  # years
 
 NAMES: Mapping[Modality, str] = {"xray": "a chest X-ray", "ct": "a chest CT"}
+SEEN: Mapping[str, str] = {
+    "frontal": "a frontal chest X-ray",
+    "lateral": "a lateral chest X-ray",
+    "ct": "a slice of a chest CT",
+    "other": "neither a chest X-ray nor a slice of a chest CT",
+}
+OF: Mapping[Modality, tuple[str, ...]] = {"xray": ("frontal", "lateral"), "ct": ("ct",)}
 # parts of BodyPartExamined (PS3.16 annex L) that a chest image may carry
 CHEST = ("CHEST", "THORAX", "LUNG", "CHSTABD", "CHESTABD", "HEART", "WHOLEBODY", "TSPINE", "RIB")
 LATERAL = ("LL", "RL", "LATERAL", "LAT", "L")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """reasons: why the image is refused, empty where it is not. warnings: what is unusual about it."""
-
-    reasons: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 def judge(study: Study, modalities: tuple[Modality, ...], *, series: bool = False, whole: bool = False) -> Verdict:
@@ -43,64 +52,133 @@ def judge(study: Study, modalities: tuple[Modality, ...], *, series: bool = Fals
     if study.volume is not None:
         return _judge_series(study.volume, study.headers, modalities) if series else _single_only(study.volume)
     if whole:
-        return Verdict(reasons=("series: expected a CT series, which is what this bundle judges, found one image.",))
+        says = "series: expected a CT series, which is what this bundle judges, found one image."
+        return Verdict(findings=(refused("series", says),))
     image = study.images[0]
-    wanted = " or ".join(NAMES[m] for m in modalities)
-    reasons = [*_wrong_kind(image, study.headers, modalities, wanted), *_wrong_picture(image, wanted)]
-    return Verdict(reasons=tuple(reasons), warnings=tuple(_unusual(image, wanted)))
+    wanted = _wanted(modalities)
+    plain = [*_header(image, study.headers, modalities), *_picture(image, wanted)]
+    if not any(f.verdict == "refused" for f in plain):
+        plain += _looks([looks.look(image)], image.modality, modalities)
+    return Verdict(findings=(*plain, *_unusual(image, study.headers, wanted)))
+
+
+def _wanted(modalities: Sequence[Modality]) -> str:
+    return " or ".join(NAMES[m] for m in modalities)
 
 
 def _single_only(volume: Volume) -> Verdict:
-    return Verdict(
-        reasons=(
-            f"images: expected a single image, which is what this bundle judges, found a CT series of "
-            f"{volume.shape[0]} slices. Give one of its slices.",
-        )
+    says = (
+        f"images: expected a single image, which is what this bundle judges, found a CT series of "
+        f"{volume.shape[0]} slices. Give one of its slices."
     )
+    return Verdict(findings=(refused("series", says),))
 
 
 def _judge_series(volume: Volume, headers: Mapping[str, str], modalities: tuple[Modality, ...]) -> Verdict:
-    """By its middle slice: the ends of a series may hold little."""
-    wanted = " or ".join(NAMES[m] for m in modalities)
+    """By slices of its middle half: the ends of a series may hold little."""
+    wanted = _wanted(modalities)
     middle = volume.image(volume.shape[0] // 2)
-    return Verdict(
-        reasons=(*_wrong_kind(middle, headers, modalities, wanted), *_wrong_picture(middle, wanted)),
-        warnings=tuple(_unusual(middle, wanted)),
-    )
+    found = [*_header(middle, headers, modalities), *_picture(middle, wanted)]
+    if not any(f.verdict == "refused" for f in found):
+        places = np.linspace(0.25, 0.75, LOOKED_AT) * (volume.shape[0] - 1)
+        numbers = sorted(set(np.rint(places).astype(int).tolist()))
+        found += _looks([looks.look(volume.image(number)) for number in numbers], "ct", modalities)
+    return Verdict(findings=(*found, *_unusual(middle, headers, wanted)))
 
 
-def _wrong_kind(image: Image2D, headers: Mapping[str, str], modalities: tuple[Modality, ...], wanted: str) -> list[str]:
-    reasons = []
+def _header(image: Image2D, headers: Mapping[str, str], modalities: tuple[Modality, ...]) -> list[Finding]:
+    found = []
     if image.modality is not None and image.modality not in modalities:
-        reasons.append(f"modality: expected {wanted}, found {NAMES[image.modality]}.")
+        says = f"modality: expected {_wanted(modalities)}, found {NAMES[image.modality]}."
+        found.append(refused("modality", says))
     part = headers.get("BodyPartExamined", "")
     if part and not any(name in part.upper().replace(" ", "").replace("_", "") for name in CHEST):
-        reasons.append(f"BodyPartExamined: expected a chest, found '{part}'.")
-    return reasons
+        found.append(refused("body part", f"BodyPartExamined: expected a chest, found '{part}'."))
+    return found
 
 
-def _wrong_picture(image: Image2D, wanted: str) -> list[str]:
-    reasons = []
+def _picture(image: Image2D, wanted: str) -> list[Finding]:
+    found = []
     height, width = image.shape
-    if min(height, width) < MIN_SIDE:
-        reasons.append(f"size: expected at least {MIN_SIDE} pixels a side, found {height} x {width}.")
-    elif max(height, width) > MAX_ASPECT * min(height, width):
-        reasons.append(f"size: expected {wanted}, found a picture of {height} x {width}, too long for one.")
+    low, high = min(height, width), max(height, width)
+    if low < MIN_SIDE:
+        says = f"size: expected at least {MIN_SIDE} pixels a side, found {height} x {width}."
+        found.append(refused("size", says, low, MIN_SIDE))
+    elif high > MAX_ASPECT * low:
+        says = f"size: expected {wanted}, found a picture of {height} x {width}, too long for one."
+        found.append(refused("size", says, high / low, MAX_ASPECT))
     colour = max((float(s.args.get("colour", 0.0)) for s in image.steps if s.name == "grey"), default=0.0)
     if colour > MAX_COLOUR:
-        reasons.append(f"colour: expected a grey picture, found a coloured one (mean chroma {colour:.2f}).")
+        says = f"colour: expected a grey picture, found a coloured one (mean chroma {colour:.2f})."
+        found.append(refused("colour", says, colour, MAX_COLOUR))
     contrast = float(cv2.meanStdDev(image.pixels)[1][0, 0]) / (1000.0 if image.unit == "HU" else 1.0)
     if contrast < MIN_CONTRAST:
-        reasons.append(
-            f"contrast: expected {wanted}, found an almost even picture (standard deviation {contrast:.3f})."
+        says = f"contrast: expected {wanted}, found an almost even picture (standard deviation {contrast:.3f})."
+        found.append(refused("contrast", says, contrast, MIN_CONTRAST))
+    return found
+
+
+def _looks(seen: Sequence[Look], stated: Modality | None, modalities: Sequence[Modality]) -> list[Finding]:
+    """What the pictures of one study look like: of another kind, from the side, turned, or with black for white."""
+    kinds = {kind: _mean([one.kinds[kind] for one in seen]) for kind in looks.KINDS}
+    taken = [m for m in modalities if stated in (None, m)]
+    value = sum(kinds[kind] for m in taken for kind in OF[m])
+    likeliest = max(kinds, key=lambda kind: kinds[kind])
+    if value < LEAST_KIND:
+        says = (
+            f"picture: expected {_wanted(taken)}, found what looks like {SEEN[likeliest]} "
+            f"(probability {kinds[likeliest]:.2f})."
         )
-    return reasons
+        return [refused("kind", says, value, LEAST_KIND)]
+    ct = kinds["ct"] > kinds["frontal"] + kinds["lateral"]
+    return [
+        passed("kind", value, LEAST_KIND),
+        *_view(kinds["lateral"]),
+        *_turn({turn: _mean([one.turns[turn] for one in seen]) for turn in looks.TURNS}, ct),
+        *_negative(_mean([one.negative for one in seen])),
+    ]
 
 
-def _unusual(image: Image2D, wanted: str) -> list[str]:
-    warnings = []
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
+
+
+def _view(lateral: float) -> list[Finding]:
+    if lateral < SURE:
+        return []
+    says = "The picture looks like a lateral view; most of what models learn from is frontal."
+    return [flagged("view", says, lateral, SURE)]
+
+
+def _turn(turns: Mapping[int, float], ct: bool) -> list[Finding]:
+    """Head and feet swapped is how a patient may lie in a scanner; any other turn is somebody's mistake."""
+    turned = max(turns, key=lambda turn: turns[turn])
+    value = 1 - turns[0]
+    if value < SURE or turned == 0:
+        return [passed("turn", value, SURE)]
+    if ct and turned == 180:
+        says = "The slice looks upside down, with the patient's back on top; the model may not have learned from such."
+        return [flagged("turn", says, value, SURE)]
+    says = f"turn: expected an upright picture, found one turned by {turned} degrees. Turn it back."
+    return [refused("turn", says, value, SURE)]
+
+
+def _negative(value: float) -> list[Finding]:
+    if value < SURE:
+        return [passed("negative", value, SURE)]
+    says = "greys: expected air dark and bone bright, found what looks like a negative. Invert the picture."
+    return [refused("negative", says, value, SURE)]
+
+
+def _unusual(image: Image2D, headers: Mapping[str, str], wanted: str) -> list[Finding]:
+    found = []
     if image.modality is None:
-        warnings.append(f"The file does not say what it shows; it is taken to be {wanted}.")
+        found.append(flagged("modality", f"The file does not say what it shows; it is taken to be {wanted}."))
     if image.modality == "xray" and (image.view or "").upper() in LATERAL:
-        warnings.append(f"ViewPosition is {image.view}, a lateral view; most of what models learn from is frontal.")
-    return warnings
+        says = f"ViewPosition is {image.view}, a lateral view; most of what models learn from is frontal."
+        found.append(flagged("view", says))
+    age = re.fullmatch(r"(\d{1,3})([DWMY])", headers.get("PatientAge", ""))
+    if age and (years := int(age[1]) / {"D": 365, "W": 52, "M": 12, "Y": 1}[age[2]]) < ADULT:
+        says = f"PatientAge is below {ADULT} years; most of what models learn from is of adults."
+        found.append(flagged("age", says, years, ADULT))
+    return found
