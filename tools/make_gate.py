@@ -81,7 +81,9 @@ def pictures(data: Path, folder: Path, work: Path) -> dict[str, np.ndarray]:
     return dict(np.load(path))
 
 
-def changed(pixels: np.ndarray, kind: int, rng: np.random.Generator, peers: np.ndarray) -> tuple[np.ndarray, int, int, bool]:
+def changed(
+    pixels: np.ndarray, kind: int, rng: np.random.Generator, peers: np.ndarray
+) -> tuple[np.ndarray, int, int, bool]:
     """A picture as it might come: the network's input, its kind, its turn and whether it is a negative."""
     x = pixels.astype(np.float32) / 255
     chest, draw = kind != OTHER, rng.random()
@@ -120,7 +122,9 @@ def _broken(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.nd
         return ((y - y.min()) / max(float(np.ptp(y)), 1e-6)).astype(np.float32)
     half = cv2.resize(x, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
     more = cv2.resize(other, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
-    return np.vstack([np.hstack([half, more]), np.hstack([more, half])] if rng.random() < 0.7 else [np.hstack([half, more])])
+    return np.vstack(
+        [np.hstack([half, more]), np.hstack([more, half])] if rng.random() < 0.7 else [np.hstack([half, more])]
+    )
 
 
 def _moved(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -135,7 +139,9 @@ def _moved(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.3:
         x = x[:, ::-1]
     if rng.random() < 0.2:
-        x = np.pad(x, [tuple(rng.integers(0, 22, 2)), tuple(rng.integers(0, 22, 2))], constant_values=rng.choice([0.0, 1.0]))
+        x = np.pad(
+            x, [tuple(rng.integers(0, 22, 2)), tuple(rng.integers(0, 22, 2))], constant_values=rng.choice([0.0, 1.0])
+        )
     x = np.ascontiguousarray(x)
     if rng.random() < 0.15:
         text = np.zeros(x.shape, np.uint8)

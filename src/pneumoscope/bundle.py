@@ -17,6 +17,7 @@ from importlib import resources
 from pathlib import Path
 
 from pneumoscope.core.files import new_folder, write_bytes, write_json
+from pneumoscope.core.image import Modality
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.result import Evaluation
@@ -42,7 +43,8 @@ class DataCard:
     """What a bundle was trained on.
 
     counts: class -> images. modalities: "xray", "ct" or "not stated" -> images, by the files or the manifest. sources:
-    as the manifest's `source` column names them.
+    as the manifest's `source` column names them. looks: "xray", "ct" or "not looked at" -> images, by what they look
+    like to the gate; empty in older bundles.
     """
 
     n_images: int
@@ -53,6 +55,12 @@ class DataCard:
     sources: tuple[str, ...]
     dataset: str
     left_out: Mapping[str, int] = field(default_factory=dict)
+    looks: Mapping[str, int] = field(default_factory=dict)
+
+    def knows(self, modality: Modality) -> bool:
+        """Whether images of it were among them, by what was stated and, where nothing was, by what they look like."""
+        unknown = self.modalities.get("not stated", 0) > 0
+        return self.modalities.get(modality, 0) > 0 or (unknown and (not self.looks or self.looks.get(modality, 0) > 0))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from pneumoscope.core.image import Modality
 from pneumoscope.core.result import GateCheck
 
 
@@ -22,9 +23,10 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """All findings of a study, in their order."""
+    """All findings of a study, in their order. looks: the modality that its pictures look like, None if not looked at."""
 
     findings: tuple[Finding, ...] = ()
+    looks: Modality | None = None
 
     @property
     def reasons(self) -> tuple[str, ...]:

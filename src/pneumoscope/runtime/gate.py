@@ -6,7 +6,6 @@ refused; what is only unusual is judged with a warning.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 import cv2
@@ -14,6 +13,7 @@ import numpy as np
 
 from pneumoscope.core.image import Image2D, Modality, Volume
 from pneumoscope.core.study import Study
+from pneumoscope.io import said
 from pneumoscope.runtime import looks
 from pneumoscope.runtime.finding import Finding, Verdict, flagged, passed, refused
 from pneumoscope.runtime.looks import Look
@@ -28,6 +28,9 @@ MIN_CONTRAST = 0.01
 LEAST_KIND = 0.2
 # probability of a turn, a negative or a lateral view from which one is believed
 SURE = 0.9
+# HU of lung that holds air, and the least share of it, of what is denser: a head has air, but no lung
+LUNG_HU = (-950.0, -350.0)
+LEAST_LUNG = 0.02
 LOOKED_AT = 8  # slices of a series, of the middle half of the body that it shows
 ADULT = 18  # years
 
@@ -54,12 +57,7 @@ def judge(study: Study, modalities: tuple[Modality, ...], *, series: bool = Fals
     if whole:
         says = "series: expected a CT series, which is what this bundle judges, found one image."
         return Verdict(findings=(refused("series", says),))
-    image = study.images[0]
-    wanted = _wanted(modalities)
-    plain = [*_header(image, study.headers, modalities), *_picture(image, wanted)]
-    if not any(f.verdict == "refused" for f in plain):
-        plain += _looks([looks.look(image)], image.modality, modalities)
-    return Verdict(findings=(*plain, *_unusual(image, study.headers, wanted)))
+    return _judge([study.images[0]], study.images[0], study.headers, modalities)
 
 
 def _wanted(modalities: Sequence[Modality]) -> str:
@@ -76,14 +74,23 @@ def _single_only(volume: Volume) -> Verdict:
 
 def _judge_series(volume: Volume, headers: Mapping[str, str], modalities: tuple[Modality, ...]) -> Verdict:
     """By slices of its middle half: the ends of a series may hold little."""
-    wanted = _wanted(modalities)
+    places = np.linspace(0.25, 0.75, LOOKED_AT) * (volume.shape[0] - 1)
+    numbers = sorted(set(np.rint(places).astype(int).tolist()))
     middle = volume.image(volume.shape[0] // 2)
+    return _judge([volume.image(number) for number in numbers], middle, headers, modalities)
+
+
+def _judge(
+    images: Sequence[Image2D], middle: Image2D, headers: Mapping[str, str], modalities: tuple[Modality, ...]
+) -> Verdict:
+    """By what `middle` is, and, where nothing stands against that, by what the images look like."""
+    wanted = _wanted(modalities)
     found = [*_header(middle, headers, modalities), *_picture(middle, wanted)]
-    if not any(f.verdict == "refused" for f in found):
-        places = np.linspace(0.25, 0.75, LOOKED_AT) * (volume.shape[0] - 1)
-        numbers = sorted(set(np.rint(places).astype(int).tolist()))
-        found += _looks([looks.look(volume.image(number)) for number in numbers], "ct", modalities)
-    return Verdict(findings=(*found, *_unusual(middle, headers, wanted)))
+    unusual = _unusual(middle, headers, wanted)
+    if any(f.verdict == "refused" for f in found):
+        return Verdict(findings=(*found, *unusual))
+    kinds, seen = _looks([looks.look(image) for image in images], middle.modality, modalities)
+    return Verdict(findings=(*found, *kinds, *_lung(images), *unusual), looks=seen)
 
 
 def _header(image: Image2D, headers: Mapping[str, str], modalities: tuple[Modality, ...]) -> list[Finding]:
@@ -118,7 +125,9 @@ def _picture(image: Image2D, wanted: str) -> list[Finding]:
     return found
 
 
-def _looks(seen: Sequence[Look], stated: Modality | None, modalities: Sequence[Modality]) -> list[Finding]:
+def _looks(
+    seen: Sequence[Look], stated: Modality | None, modalities: Sequence[Modality]
+) -> tuple[list[Finding], Modality | None]:
     """What the pictures of one study look like: of another kind, from the side, turned, or with black for white."""
     kinds = {kind: _mean([one.kinds[kind] for one in seen]) for kind in looks.KINDS}
     taken = [m for m in modalities if stated in (None, m)]
@@ -129,14 +138,15 @@ def _looks(seen: Sequence[Look], stated: Modality | None, modalities: Sequence[M
             f"picture: expected {_wanted(taken)}, found what looks like {SEEN[likeliest]} "
             f"(probability {kinds[likeliest]:.2f})."
         )
-        return [refused("kind", says, value, LEAST_KIND)]
+        return [refused("kind", says, value, LEAST_KIND)], None
     ct = kinds["ct"] > kinds["frontal"] + kinds["lateral"]
-    return [
+    found = [
         passed("kind", value, LEAST_KIND),
         *_view(kinds["lateral"]),
         *_turn({turn: _mean([one.turns[turn] for one in seen]) for turn in looks.TURNS}, ct),
         *_negative(_mean([one.negative for one in seen])),
     ]
+    return found, "ct" if ct else "xray"
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -170,6 +180,23 @@ def _negative(value: float) -> list[Finding]:
     return [refused("negative", says, value, SURE)]
 
 
+def _lung(images: Sequence[Image2D]) -> list[Finding]:
+    """How much of slices in HU is lung."""
+    if any(image.unit != "HU" for image in images):
+        return []
+    low, high = LUNG_HU
+    lung = sum(int(np.count_nonzero((image.pixels > low) & (image.pixels < high))) for image in images)
+    dense = sum(int(np.count_nonzero(image.pixels >= high)) for image in images)
+    value = lung / max(1, dense)
+    if value >= LEAST_LUNG:
+        return [passed("lung", value, LEAST_LUNG)]
+    says = (
+        f"lung: expected a share of at least {LEAST_LUNG} between {low:.0f} and {high:.0f} HU, found {value:.3f}: "
+        "no lung is seen, or the values are not Hounsfield units."
+    )
+    return [refused("lung", says, value, LEAST_LUNG)]
+
+
 def _unusual(image: Image2D, headers: Mapping[str, str], wanted: str) -> list[Finding]:
     found = []
     if image.modality is None:
@@ -177,8 +204,8 @@ def _unusual(image: Image2D, headers: Mapping[str, str], wanted: str) -> list[Fi
     if image.modality == "xray" and (image.view or "").upper() in LATERAL:
         says = f"ViewPosition is {image.view}, a lateral view; most of what models learn from is frontal."
         found.append(flagged("view", says))
-    age = re.fullmatch(r"(\d{1,3})([DWMY])", headers.get("PatientAge", ""))
-    if age and (years := int(age[1]) / {"D": 365, "W": 52, "M": 12, "Y": 1}[age[2]]) < ADULT:
+    years = said.age(headers.get("PatientAge", ""))
+    if years is not None and years < ADULT:
         says = f"PatientAge is below {ADULT} years; most of what models learn from is of adults."
         found.append(flagged("age", says, years, ADULT))
     return found

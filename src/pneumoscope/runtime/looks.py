@@ -11,6 +11,7 @@ import hashlib
 import json
 import threading
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 import cv2
@@ -70,12 +71,19 @@ def shrunk(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(np.clip((small - low) / max(float(high - low), 1e-3), 0, 1), dtype=np.float32)
 
 
+def digest() -> str:
+    """SHA-256 of the network: another one may answer otherwise."""
+    return str(json.loads((_folder() / "gate.json").read_text(encoding="utf-8"))["sha256"])
+
+
+def _folder() -> Traversable:
+    return resources.files("pneumoscope") / "assets" / "gate"
+
+
 @functools.cache
 def _graph() -> tuple[Graph, threading.Lock]:
-    folder = resources.files("pneumoscope") / "assets" / "gate"
-    data = (folder / "gate.onnx").read_bytes()
-    wanted = json.loads((folder / "gate.json").read_text(encoding="utf-8"))["sha256"]
-    found = hashlib.sha256(data).hexdigest()
+    data = (_folder() / "gate.onnx").read_bytes()
+    wanted, found = digest(), hashlib.sha256(data).hexdigest()
     if found != wanted:
         raise IntegrityError(
             f"gate.onnx: expected SHA-256 {wanted[:16]}, found {found[:16]}. Install pneumoscope again."

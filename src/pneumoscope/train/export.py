@@ -163,6 +163,7 @@ def _data_card(dataset: Dataset) -> DataCard:
         sources=tuple(sorted({s.source for s in dataset.samples if s.source}))[:20],
         dataset=dataset.digest,
         left_out=dataset.left_out,
+        looks=Counter(s.looks or "not looked at" for s in dataset.samples),
     )
 
 
