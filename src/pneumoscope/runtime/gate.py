@@ -25,7 +25,7 @@ MAX_COLOUR = 0.05
 # standard deviation of brightness (0..1), or of HU / 1000, below which there is nothing to see
 MIN_CONTRAST = 0.01
 # least probability that a picture is of a kind that the method takes; measured in docs/results.md
-LEAST_KIND = 0.2
+LEAST_KIND = 0.5
 # probability of a turn, a negative or a lateral view from which one is believed
 SURE = 0.9
 # HU of lung that holds air, and the least share of it, of what is denser: a head has air, but no lung
