@@ -49,6 +49,7 @@ def predict(
     explain: bool = False,
     series_uid: str | None = None,
     precision: PrecisionName = "fp32",
+    prevalence: Mapping[str, float] | None = None,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Prediction]:
@@ -56,17 +57,18 @@ def predict(
 
     out: a new folder for predictions.json and report.html; with `explain` also an overlay and a map of every image,
         and of every slice that matters (numbered from 1 at the feet).
+    prevalence: class -> share of it among the patients screened, for some classes; see `runtime.deciding`.
     say: told of each file in a folder or archive that is no image and was passed over.
 
     Raises:
         BundleError, IntegrityError: a bundle that cannot be used.
-        UsageError: an `out` in use, no paths, or a precision that this CPU does not have.
+        UsageError: an `out` in use, no paths, a precision that this CPU lacks, or a prevalence that does not fit.
     """
     from pneumoscope.runtime.screen import Screener
 
     if not paths:
         raise UsageError("PATH: expected at least one file, folder or zip, found none.")
-    screener = Screener(bundles.load(bundle), precision=precision, say=say)
+    screener = Screener(bundles.load(bundle), precision=precision, say=say, prevalence=prevalence)
     results = screener.screen([Path(p) for p in paths], series_uid=series_uid, maps=out is not None)
     if out is None:
         return [r.prediction for r in _counted(results, progress)]
@@ -271,17 +273,8 @@ def train(
     resolved = resolve_all(found, variant=variant, protocols=wanted, overrides=overrides)
     rules = read_rules(at, resolved[0].classes, fitted=True)
     needs_training_extra("training")
-    if (
-        len(resolved) > 1
-        and out.is_dir()
-        and {p.name for p in out.iterdir() if not unfinished(p)}
-        - {
-            "honest",
-            "paper",
-            "cache",
-            "report.html",
-        }
-    ):
+    ours = {"honest", "paper", "cache", "report.html"}
+    if len(resolved) > 1 and out.is_dir() and {p.name for p in out.iterdir() if not unfinished(p)} - ours:
         raise UsageError(f"--out: expected a new or empty folder or a run to resume, found other files in '{out}'.")
     from pneumoscope import reading
 

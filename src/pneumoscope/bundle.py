@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from pneumoscope.core.familiar import Familiar
 from pneumoscope.core.files import new_folder, write_bytes, write_json
 from pneumoscope.core.image import Modality
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.result import Evaluation
 from pneumoscope.core.serial import Mismatch, digest, from_json, parse_json, to_json
+from pneumoscope.core.trust import Trust
 from pneumoscope.errors import BundleError, IntegrityError
 
 FORMAT = 2
@@ -30,6 +32,7 @@ GRAPH = "graph.onnx"
 WEIGHTS = "weights.safetensors"
 STUDY_GRAPH = "graph_study.onnx"
 STUDY_WEIGHTS = "weights_study.safetensors"
+FAMILIAR = "familiar.f32"
 SEEN = "seen.txt"  # the first 16 hex digits of the SHA-256 of every file that anything of it was trained on
 CARD = "README.md"
 CHECK_INPUT = "check/input.png"
@@ -95,12 +98,16 @@ class PretrainedWeights:
 class Facts:
     """All that bundle.json says; see the design, section 4.
 
-    threshold: on the positive class's probability; None for argmax. files: path -> SHA-256.
+    threshold: on the positive class's probability, calibrated; None for argmax. files: path -> SHA-256.
+    trust: calibration, prediction sets and operating points; None in bundles older than these, whose answers are the
+    graph's own.
     before: what stages of other data roles learned from, by role.
+    familiar: the test whether a picture is like those that were learned from; None in older bundles and those of
+    volumes, which flag no unfamiliar picture.
     explains: name of the layer whose Grad-CAM is an output of the graph.
 
     Raises:
-        BundleError: a threshold that no class has, or that is no probability.
+        BundleError: a threshold that no class has, or that is no probability; a calibration of other classes.
     """
 
     format: int = FORMAT
@@ -118,6 +125,8 @@ class Facts:
     limits: tuple[str, ...]
     licence: str
     before: Mapping[str, DataCard] = field(default_factory=dict)
+    trust: Trust | None = None
+    familiar: Familiar | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
 
@@ -127,6 +136,18 @@ class Facts:
             raise BundleError(f"threshold: expected a probability from 0 to 1, found {self.threshold}.")
         if self.threshold is not None and self.recipe.classes.positive is None:
             raise BundleError("threshold: expected a positive class that it is about, found none.")
+        if self.trust is not None:
+            _check_trust(self.trust, self.recipe.classes.names)
+
+
+def _check_trust(trust: Trust, names: tuple[str, ...]) -> None:
+    if trust.calibrator.kind == "isotonic" and len(names) != 2:
+        raise BundleError(f"trust.calibrator: expected two classes for 'isotonic', found {len(names)}.")
+    limits = trust.conformal.limits if trust.conformal is not None else trust.shares
+    if set(trust.shares) != set(names) or set(limits) != set(names):
+        raise BundleError(f"trust: expected figures of {', '.join(names)}, found those of other classes.")
+    if not all(0 <= share <= 1 for share in trust.shares.values()):
+        raise BundleError("trust.shares: expected shares in 0..1, found others.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ import typer
 from pneumoscope import __version__
 from pneumoscope.app.answers import print_predictions
 from pneumoscope.app.compare import compare
-from pneumoscope.app.console import pairs, print_json, progress, say, table
+from pneumoscope.app.console import pairs, print_json, progress, read_shares, say, table
 from pneumoscope.app.data import data_app
 from pneumoscope.app.measured import print_evaluation
 from pneumoscope.app.tune import EXAMPLE, tune
@@ -47,6 +47,7 @@ app.command(epilog="Example: pneumoscope compare szalay2021:all --data DIR --map
 app.command(epilog=EXAMPLE)(tune)
 
 AT = "A threshold to report on, too: 0.4; in training also youden, sensitivity=0.9 or cost=10."
+PREVALENCE = "Share of a class among who is screened, as covid=0.05: probabilities are re-weighted for it."
 LAYER = (
     "Another layer than the last, as net.layer2 or net.layer3 of a ResNet (stages 3 and 4 of Garg 2021); a wrong name "
     "lists the right ones. Needs the extra [train]."
@@ -57,6 +58,7 @@ Data = Annotated[list[str], typer.Option("--data", help="Folder with labels.csv;
 Map = Annotated[list[str] | None, typer.Option("--map", metavar="LABEL=CLASS", help="The class a label stands for.")]
 Weights = Annotated[Path | None, typer.Option("--weights", help="Folder of <timm name>.safetensors files.")]
 At = Annotated[list[str] | None, typer.Option("--at", metavar="RULE", help=AT)]
+Prevalence = Annotated[list[str] | None, typer.Option("--prevalence", metavar="CLASS=P", help=PREVALENCE)]
 Ungrouped = Annotated[bool, typer.Option("--ungrouped", help="The data names no patients; the report will say so.")]
 BundleName = Annotated[str, typer.Argument(metavar="BUNDLE", help="A folder, a zip, or a built-in name (phantom).")]
 Series = Annotated[str | None, typer.Option("--series", metavar="UID", help="SeriesInstanceUID; no other is taken.")]
@@ -140,6 +142,7 @@ def predict(
     explain: Annotated[bool, typer.Option("--explain", help="Also write each overlay and map as PNG.")] = False,
     series: Series = None,
     precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="As the bundle was validated in.")] = "fp32",
+    prevalence: Prevalence = None,
     as_json: AsJson = False,
 ) -> None:
     """Screen images and CT studies: how much each looks like each class, and where the model looked."""
@@ -153,6 +156,7 @@ def predict(
             explain=explain,
             series_uid=series,
             precision=precision,
+            prevalence=read_shares(pairs("--prevalence", prevalence)),
             progress=report,
             say=say,
         )

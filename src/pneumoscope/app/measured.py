@@ -25,6 +25,10 @@ def print_evaluation(evaluation: Evaluation) -> None:
     title = f"{how}{words.judged(evaluation)} of {words.plural(evaluation.n_patients, 'patient')}"
     table(title, ("metric", "value", "95 % interval over patients"), rows)
     _print_levels(evaluation)
+    if evaluation.calibration is not None:
+        from pneumoscope.report.calibration import said
+
+        say(said(evaluation.calibration))
     for sentence in transfer.said(evaluation):
         say(sentence)
     for warning in evaluation.warnings:

@@ -8,8 +8,11 @@ from typing import Literal
 
 import numpy as np
 
+from pneumoscope.core.interval import Curve as Curve
+from pneumoscope.core.interval import Interval as Interval
 from pneumoscope.core.paper import Reported
 from pneumoscope.core.serial import Undefinable
+from pneumoscope.core.trust import Calibration, Coverage, OperatingPoint, Selected
 
 HISTOGRAM = 20  # parts of 0..1 that predictions are counted in
 
@@ -58,10 +61,12 @@ class GateCheck:
 class Prediction:
     """The answer for one path, accepted or refused; its JSON is what `predict --json` prints.
 
-    probabilities: class -> 0..1, summing to 1; empty where refused. There is no entry for a class that the
-        model was not trained on. decision: the class decided for. threshold: on the positive class's
-        probability, None for argmax. reasons: why it was refused. outputs: kind -> file written.
-    gate: check -> what it found, of the checks that measured or objected.
+    probabilities: class -> 0..1, summing to 1, calibrated; empty where refused. There is no entry for a class that the
+        model was not trained on. raw: the same before calibration, as the graph gave them. decision: the class
+        decided for. threshold: on the positive class's probability, None for argmax. reasons: why it was refused.
+        outputs: kind -> file written. gate: check -> what it found, of the checks that measured or objected.
+    set: the classes that the answer cannot rule out (see `core.trust.Conformal`), in the model's order; empty where the
+        bundle has no such rule. prevalence: class -> share that probabilities were re-weighted for; empty where not.
     precision: what the graph ran in ("fp32", "bf16").
     Of a study that is judged slice by slice also: series: which one. slices: from the feet to the head. members:
     classifier of studies -> class -> 0..1. combined: how the study's answer came about, the name of the network whose
@@ -86,23 +91,9 @@ class Prediction:
     members: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     combined: str | None = None
     focus: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A figure with its 95 % bootstrap interval over patients; all three NaN where it is undefined."""
-
-    value: Undefinable
-    low: Undefinable
-    high: Undefinable
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """Points of a curve to draw, x ascending."""
-
-    x: tuple[float, ...]
-    y: tuple[float, ...]
+    raw: Mapping[str, float] = field(default_factory=dict)
+    set: tuple[str, ...] = ()
+    prevalence: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,6 +225,9 @@ class Evaluation:
     studied: what other thresholds would decide; empty where no class is positive.
     histogram: class -> how many of its images had a probability of the positive class in each of `HISTOGRAM` equal
         parts of 0..1.
+    calibration: how far the probabilities mean what they say, before and after calibration. conformal: how often the
+        prediction sets held the true class. selective: accuracy of the surest answers alone. operating: thresholds by
+        what they promise, with what a positive or negative answer is worth. See `core.trust`; none in older files.
     benefit: the decision curve of the positive class; None where there is none.
     transfer: the figures of the bundle that was evaluated on its own patients, beside these; None for a run.
     reported: what the paper prints of it.
@@ -258,6 +252,10 @@ class Evaluation:
     levels: Mapping[str, Level] = field(default_factory=dict)
     studied: tuple[Threshold, ...] = ()
     histogram: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    conformal: Coverage | None = None
+    selective: tuple[Selected, ...] = ()
+    operating: tuple[OperatingPoint, ...] = ()
     benefit: Benefit | None = None
     transfer: Transfer | None = None
     protocol: str | None = None

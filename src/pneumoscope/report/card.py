@@ -13,7 +13,7 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Interval
 from pneumoscope.core.role import MAIN
 from pneumoscope.core.stage import Stage
-from pneumoscope.report import levels, words
+from pneumoscope.report import card_trust, levels, words
 
 
 def model_card(facts: Facts) -> str:
@@ -25,6 +25,7 @@ def model_card(facts: Facts) -> str:
         "Training data": _training_data(facts),
         "Evaluation": _evaluation(facts.evaluation, facts.recipe),
         "Decision and threshold": _plain(words.decision_rule(facts.threshold, facts.recipe.classes)),
+        "Calibration and operating points": card_trust.section(facts, _plain),
         "Precisions": _precisions(facts),
         "Explanation": _explanation(facts),
         "Limits": _list([_plain(text) for text in facts.limits]) or "None are stated, which does not mean none.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,10 +13,12 @@ from pneumoscope.bundle import Bundle
 from pneumoscope.core.image import Image2D, Volume
 from pneumoscope.core.result import Explanation, Prediction
 from pneumoscope.core.study import Study
-from pneumoscope.evaluate.decide import decide
 from pneumoscope.prep import pipeline
-from pneumoscope.runtime import engine, studies, study_engine, volumes
+from pneumoscope.runtime import engine, familiar, studies, study_engine, volumes
+from pneumoscope.runtime.deciding import Decider
 from pneumoscope.runtime.engine import Engine, PrecisionName
+from pneumoscope.runtime.familiar import Likeness
+from pneumoscope.runtime.finding import Verdict
 from pneumoscope.runtime.screened import Ready, ReadyImage, Screened, Shown
 from pneumoscope.runtime.study_engine import StudyEngine
 from pneumoscope.runtime.volume_engine import VolumeEngine
@@ -25,20 +27,34 @@ from pneumoscope.runtime.volume_engine import VolumeEngine
 class Answerer:
     """A bundle's graphs, compiled, that answer for studies that passed the gate.
 
-    threads: CPU threads, 0 for all cores.
+    threads: CPU threads, 0 for all cores. prevalence: class -> share, as of `deciding.Decider`.
 
     Raises:
         BundleError: a graph that does not fit.
         IntegrityError: a graph whose bytes changed.
+        UsageError: a prevalence that does not fit the classes.
     """
 
-    def __init__(self, bundle: Bundle, *, precision: PrecisionName, threads: int) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        precision: PrecisionName,
+        threads: int,
+        prevalence: Mapping[str, float] | None = None,
+    ) -> None:
         self.bundle = bundle
         self.recipe = bundle.facts.recipe
         self._precision: PrecisionName = precision
         self._threads = threads
+        self.decider = Decider(bundle.facts, prevalence)
         # compiled now: a graph that does not fit is an error before anything is screened
         _ = self.volume_engine if self.recipe.of_volumes else self.study_engine
+
+    @functools.cached_property
+    def likeness(self) -> Likeness | None:
+        """The test whether pictures are like those learned from; None where the bundle has none."""
+        return familiar.of_bundle(self.bundle)
 
     @functools.cached_property
     def engine(self) -> Engine:
@@ -60,24 +76,33 @@ class Answerer:
         if not ready:
             return []
         start = time.perf_counter()
-        probabilities, cams = self.engine.run(np.stack([r.prepared.pixels for r in ready]))
+        x = np.stack([r.prepared.pixels for r in ready])
+        if self.likeness is None:
+            probabilities, cams = self.engine.run(x)
+            given = [r.prediction for r in ready]
+        else:
+            probabilities, cams, features = self.engine.describe(x)
+            given = [self._liked(r.prediction, features[i : i + 1]) for i, r in enumerate(ready)]
         each = (time.perf_counter() - start) / len(ready)
-        decided = decide(self.bundle.facts.threshold, probabilities, self.recipe.classes)
+        decided = self.decider.fill(given, probabilities)
         results = []
-        for r, p, cam, k in zip(ready, probabilities, cams, decided, strict=True):
-            decision = self.recipe.classes.names[k]
-            prediction = replace(
-                r.prediction,
-                probabilities=studies.named(p, self.recipe.classes),
-                decision=decision,
-                seconds=round(r.prediction.seconds + each, 4),
-            )
+        for r, one, cam in zip(ready, decided, cams, strict=True):
+            prediction = replace(one, seconds=round(one.seconds + each, 4))
             image = r.study.images[0]
             if maps:
-                results.append(self._with_map(prediction, image, r.prepared, cam, target or decision))
+                results.append(self._with_map(prediction, image, r.prepared, cam, target or str(one.decision)))
             else:
                 results.append(Screened(prediction=prediction, modality=image.modality))
         return results
+
+    def _liked(self, prediction: Prediction, features: np.ndarray | None) -> Prediction:
+        """With what the test of likeness finds of its pictures' features `[n, F]`."""
+        facts = self.bundle.facts.familiar
+        if self.likeness is None or facts is None or features is None:
+            return prediction
+        verdict = Verdict(findings=(familiar.judge(self.likeness, features, facts.limit),))
+        warnings = (*prediction.warnings, *verdict.warnings)
+        return replace(prediction, warnings=warnings, gate={**prediction.gate, **verdict.checks})
 
     def _with_map(
         self, prediction: Prediction, image: Image2D, prepared: Image2D, cam: np.ndarray, target: str
@@ -94,12 +119,10 @@ class Answerer:
         start = time.perf_counter()
         names = self.recipe.classes.names
         judged = volumes.judge(self.volume_engine, volume, self.recipe)
-        decided = decide(self.bundle.facts.threshold, judged.probabilities[np.newaxis], self.recipe.classes)[0]
-        focus = target or names[decided]
+        (decided,) = self.decider.fill([ready.prediction], judged.probabilities[np.newaxis])
+        focus = target or str(decided.decision)
         prediction = replace(
-            ready.prediction,
-            probabilities=studies.named(judged.probabilities, self.recipe.classes),
-            decision=names[decided],
+            decided,
             series=studies.series(ready.study),
             focus=focus,
             seconds=round(ready.prediction.seconds + time.perf_counter() - start, 4),
@@ -124,15 +147,14 @@ class Answerer:
         classes, study, volume = self.recipe.classes, ready.study, ready.study.volume
         described = studies.describe(self.engine, study, self.recipe)
         judged = studies.judge(described, self.recipe, self.study_engine)
-        decision = classes.names[decide(self.bundle.facts.threshold, judged.probabilities[np.newaxis], classes)[0]]
-        focus = target or studies.focus(described.probabilities, decision, classes)
+        given = self._liked(ready.prediction, described.features)
+        (decided,) = self.decider.fill([given], judged.probabilities[np.newaxis])
+        focus = target or studies.focus(described.probabilities, str(decided.decision), classes)
         spacing = None if volume is None else volume.geometry.spacing_mm[0]
         chosen = studies.that_matter(described.probabilities[:, classes.index(focus)], spacing)
         prediction = replace(
-            ready.prediction,
-            probabilities=studies.named(judged.probabilities, classes),
-            decision=decision,
-            warnings=(*ready.prediction.warnings, *studies.warnings(study, judged.combined)),
+            decided,
+            warnings=(*decided.warnings, *studies.warnings(study, judged.combined)),
             series=studies.series(study),
             slices=studies.slice_answers(study, described.probabilities, classes, chosen),
             members={name: studies.named(p, classes) for name, p in judged.members.items()},

@@ -6,7 +6,7 @@ One bad path never stops the others: it becomes a prediction that is not accepte
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -35,11 +35,13 @@ T = TypeVar("T")
 class Screener:
     """A bundle, loaded and compiled, that answers for images.
 
-    say: told of each file in a folder or archive that is no part of a study.
+    say: told of each file in a folder or archive that is no part of a study. prevalence: class -> share of it among who
+    is screened, for some classes; none for the training data's.
 
     Raises:
         BundleError: a precision that the bundle was not validated in.
         IntegrityError: a graph whose bytes changed.
+        UsageError: a prevalence that does not fit the classes.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Screener:
         precision: PrecisionName = "fp32",
         threads: int = 0,
         say: Callable[[str], None] = lambda text: None,
+        prevalence: Mapping[str, float] | None = None,
     ) -> None:
         facts = bundle.facts
         validated = [name for name, p in facts.precisions.items() if p.validated]
@@ -60,7 +63,7 @@ class Screener:
         self.bundle = bundle
         self.recipe = facts.recipe
         self.precision: PrecisionName = precision
-        self.answerer = Answerer(bundle, precision=precision, threads=threads)
+        self.answerer = Answerer(bundle, precision=precision, threads=threads, prevalence=prevalence)
         self._say = say
         # a recipe may take what this bundle never learned from
         self._modalities = tuple(m for m in self.recipe.modalities if facts.data.knows(m)) or self.recipe.modalities

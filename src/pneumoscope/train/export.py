@@ -23,6 +23,7 @@ from pneumoscope.core.image import Image2D
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation
 from pneumoscope.core.role import MAIN
+from pneumoscope.core.trust import Calibrator, Trust
 from pneumoscope.nets.build import Net
 from pneumoscope.nets.study import StudyNet
 from pneumoscope.nets.volume import VolumeNet
@@ -30,7 +31,7 @@ from pneumoscope.nets.weights import WeightsUsed
 from pneumoscope.prep import pipeline
 from pneumoscope.prep.volume_steps import prepare_volume
 from pneumoscope.runtime import check
-from pneumoscope.train import graphs
+from pneumoscope.train import familiar, graphs
 from pneumoscope.train.patients import Patients
 
 INTENDED_USE = (
@@ -48,6 +49,8 @@ def write_bundle(
     patients: Patients | None,
     checked: Sequence[np.ndarray],
     threshold: float | None,
+    trust: Trust | None = None,
+    likeness: familiar.Pictures | None = None,
     evaluation: Evaluation,
     used: WeightsUsed | None,
     card: object,
@@ -57,8 +60,9 @@ def write_bundle(
 
     learned: by role, the images that were learned from and chosen on. seen: the files that any of it has seen.
     patients: the networks of studies, None where images are judged. checked: prepared images `[n, H, W]`, of one study
-    each where studies are judged slice by slice, or volumes `[n, D, H, W]`. card: a function from facts to the text of
-    README.md; the report layer above has it.
+    each where studies are judged slice by slice, or volumes `[n, D, H, W]`. threshold: on probabilities that `trust`
+    calibrates, None for the most probable class. likeness: what the test of likeness is fitted on, None for none.
+    card: a function from facts to the text of README.md; the report layer above has it.
 
     Raises:
         IntegrityError: a graph that does not answer as torch does; nothing is written.
@@ -66,13 +70,17 @@ def write_bundle(
     """
     net = net.to(memory_format=torch.contiguous_format).eval()
     study_net = None if patients is None else _study_net(patients, recipe)
-    exported, precisions = _graphs(net, study_net, checked, threshold)
+    rule = graphs.Rule(threshold, Calibrator() if trust is None else trust.calibrator)
+    exported, precisions = _graphs(net, study_net, checked, rule)
+    known = None if likeness is None else familiar.fit(exported[bundles.GRAPH], likeness)
     facts = Facts(
         name=recipe.title,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         pneumoscope=pneumoscope.__version__,
         recipe=recipe,
         threshold=threshold,
+        trust=trust,
+        familiar=None if known is None else known[0],
         precisions=precisions,
         explains="features" if net.head.convolution is None else "head.maps",
         evaluation=evaluation,
@@ -85,6 +93,7 @@ def write_bundle(
     )
     files = {
         **exported,
+        **({} if known is None else {bundles.FAMILIAR: known[1]}),
         bundles.WEIGHTS: _weights(net),
         **({} if study_net is None else {bundles.STUDY_WEIGHTS: _weights(study_net)}),
         bundles.SEEN: "\n".join(sorted({mark for s in seen for mark in s.marks})).encode(),
@@ -100,21 +109,21 @@ def _study_net(patients: Patients, recipe: Recipe) -> StudyNet:
 
 
 def _graphs(
-    net: Net, study_net: StudyNet | None, checked: Sequence[np.ndarray], threshold: float | None
+    net: Net, study_net: StudyNet | None, checked: Sequence[np.ndarray], rule: graphs.Rule
 ) -> tuple[dict[str, bytes], dict[str, Precision]]:
     """The graphs by their names in the bundle, and what they may be run in."""
     if isinstance(net, VolumeNet):
         whole = [volume for part in checked for volume in part]
         depth, height, width = whole[0].shape
         graph = graphs.volumes_to_onnx(net, (depth, height, width))
-        return {bundles.GRAPH: graph}, graphs.check_volumes(graph, net, whole, threshold)
+        return {bundles.GRAPH: graph}, graphs.check_volumes(graph, net, whole, rule)
     size = checked[0].shape[1], checked[0].shape[2]
     if study_net is None:
         graph = graphs.to_onnx(net, size)
-        return {bundles.GRAPH: graph}, graphs.check_precisions(graph, net, np.concatenate(checked), threshold)
+        return {bundles.GRAPH: graph}, graphs.check_precisions(graph, net, np.concatenate(checked), rule)
     graph = graphs.slices_to_onnx(net, size)
     of_study = graphs.study_to_onnx(study_net, features=net.head.linears[-1].in_features)  # type: ignore[arg-type]
-    found = graphs.check_studies(graph, of_study, net, study_net, checked, threshold)
+    found = graphs.check_studies(graph, of_study, net, study_net, checked, rule)
     return {bundles.GRAPH: graph, bundles.STUDY_GRAPH: of_study}, found
 
 
