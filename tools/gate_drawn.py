@@ -1,5 +1,6 @@
-"""Pictures of no chest, drawn: noise, gradients, shapes, texts, charts, and what a radiograph or a slice of something
-else looks like from far away. Each function takes a generator and gives float32 `[160, 160]` in 0..1.
+"""Pictures of no chest, drawn: noise, shapes, texts, charts, and what an X-ray or a slice of something else looks like.
+
+Each function takes a generator and gives float32 `[160, 160]` in 0..1.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ Rng = np.random.Generator
 
 def noise(rng: Rng) -> np.ndarray:
     """Grains of any size: white noise, or blurred, or with a spectrum of 1/f^k."""
-    grain = rng.normal(size=(N, N)).astype(np.float32)
+    grain: np.ndarray = rng.normal(size=(N, N)).astype(np.float32)
     kind = rng.integers(3)
     if kind == 1:
         grain = cv2.GaussianBlur(grain, (0, 0), rng.uniform(0.5, 12))
@@ -123,7 +124,7 @@ def bones(rng: Rng) -> np.ndarray:
 
 def belly(rng: Rng) -> np.ndarray:
     """An abdomen or a pelvis as an X-ray shows it: a grey glow, a spine, gas, bowls of bone; no lung."""
-    picture = 0.55 * _blob(rng, 80, 80, rng.uniform(60, 90), rng.uniform(70, 110), 14)
+    picture: np.ndarray = 0.55 * _blob(rng, 80, 80, rng.uniform(60, 90), rng.uniform(70, 110), 14)
     middle = int(rng.uniform(70, 90))
     for top in range(int(rng.integers(-10, 10)), int(rng.integers(90, 170)), 15):
         cv2.rectangle(picture, (middle - 9, top), (middle + 9, top + 11), float(rng.uniform(0.75, 0.95)), -1)
@@ -142,10 +143,10 @@ def slice_of_head(rng: Rng) -> np.ndarray:
     """A slice of a head: a bright ring, or none, around something grey with darker and brighter places."""
     wide, high = rng.uniform(38, 62), rng.uniform(48, 74)
     inside = _blob(rng, 80, 80, wide, high, 1)
-    picture = inside * rng.uniform(0.25, 0.6)
+    picture: np.ndarray = inside * rng.uniform(0.25, 0.6)
     for _ in range(rng.integers(2, 9)):
-        at = rng.normal(80, 16, 2)
-        picture += rng.normal(0, 0.15) * _blob(rng, *at, rng.uniform(3, 18), rng.uniform(3, 22), 2) * inside
+        x, y = rng.normal(80, 16, 2).tolist()
+        picture += rng.normal(0, 0.15) * _blob(rng, x, y, rng.uniform(3, 18), rng.uniform(3, 22), 2) * inside
     if rng.random() < 0.7:
         size = (int(wide), int(high))
         cv2.ellipse(picture, (80, 80), size, rng.uniform(-12, 12), 0, 360, 1.0, int(rng.integers(3, 9)))
@@ -156,7 +157,7 @@ def slice_of_belly(rng: Rng) -> np.ndarray:
     """A slice below the lungs: a broad body with organs, a spine, and little gas."""
     wide, high = rng.uniform(58, 76), rng.uniform(38, 58)
     inside = _blob(rng, 80, 80, wide, high, 1)
-    picture = inside * rng.uniform(0.3, 0.75)
+    picture: np.ndarray = inside * rng.uniform(0.3, 0.75)
     for _ in range(rng.integers(3, 14)):
         at = (rng.uniform(80 - wide, 80 + wide), rng.uniform(80 - high, 80 + high))
         organ = _blob(rng, *at, rng.uniform(5, 28), rng.uniform(5, 24), 1)

@@ -2,8 +2,8 @@
 
 Chest images come from ../shared/data (see its SOURCES.md), and only those whose licence lets a work that was made from
 them be passed on: NIH, Kermany (CC BY 4.0), ieee8023's with CC BY, BY-SA or BY-NC-SA, SARS-CoV-2-CT (CC BY-NC-SA 4.0),
-seg20, Lung-PET-CT-Dx and NY-SBU (CC BY); phantoms are ours. Other things are drawn here (`gate_drawn`), or are photographs and
-brains in a folder of the caller's (`--others`): no chest image is made of them.
+seg20, Lung-PET-CT-Dx and NY-SBU (CC BY); phantoms are ours. Other things are drawn (`gate_drawn`), or are photographs
+and brains in a folder of the caller's (`--others`): no chest image is made of them.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def others(folder: Path, seed: int) -> Iterator[Picture]:
             for _ in range(CROPS):
                 yield Picture(_crop(photo, rng), OTHER, path.name, "photographs")
     for path in sorted(folder.rglob("*.nii.gz")):
-        for number, plane in enumerate(_planes(np.asarray(nibabel.load(path).dataobj, np.float32))):
+        for number, plane in enumerate(
+            _planes(np.asarray(nibabel.Nifti1Image.from_filename(path).dataobj, np.float32))
+        ):
             yield Picture(_byte(plane), OTHER, f"{path.name}:{number // 40}", "brains")
 
 

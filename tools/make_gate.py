@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import zlib
 from collections import Counter
 from pathlib import Path
@@ -47,6 +46,7 @@ class GateNet(nn.Module):
         self.head = nn.Linear(2 * before, 9)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class."""
         maps = self.body(x)
         features = torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
         found = self.head(self.drop(features))
@@ -61,6 +61,7 @@ class Answering(nn.Module):
         self.net = net
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """See the class."""
         kinds, turns, negative = self.net(images)
         return kinds.softmax(dim=1), turns.softmax(dim=1), negative.sigmoid()
 
@@ -119,7 +120,7 @@ def _broken(x: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> np.nd
     if how == 1:
         phase = np.exp(1j * np.angle(np.fft.fft2(rng.normal(size=x.shape))))
         y = np.fft.ifft2(np.abs(np.fft.fft2(x)) * phase).real
-        return ((y - y.min()) / max(float(np.ptp(y)), 1e-6)).astype(np.float32)
+        return np.asarray((y - y.min()) / max(float(np.ptp(y)), 1e-6), dtype=np.float32)
     half = cv2.resize(x, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
     more = cv2.resize(other, (SIDE // 2, SIDE // 2), interpolation=cv2.INTER_AREA)
     return np.vstack(
@@ -133,7 +134,7 @@ def _moved(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     move = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), angle, 1.0)
     move[0] *= scale[0]
     move[1] *= scale[1]
-    move[:, 2] += SIDE * (1 - scale) / 2 + rng.uniform(-0.07, 0.07, 2) * SIDE
+    move[:, 2] = move[:, 2] + SIDE * (1 - scale) / 2 + rng.uniform(-0.07, 0.07, 2) * SIDE
     edge = cv2.BORDER_REPLICATE if rng.random() < 0.5 else cv2.BORDER_CONSTANT
     x = cv2.warpAffine(x, move, (SIDE, SIDE), borderMode=edge, borderValue=float(rng.random() < 0.2))
     if rng.random() < 0.3:
@@ -164,12 +165,14 @@ def _exposed(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def batch(
     found: dict[str, np.ndarray], rows: np.ndarray, peers: np.ndarray, rng: np.random.Generator
 ) -> tuple[Tensor, ...]:
+    """The network's inputs, kinds, turns and negatives of some rows."""
     made = [changed(found["pixels"][i], int(found["kind"][i]), rng, peers) for i in rows]
     x = torch.from_numpy(np.stack([m[0] for m in made]))[:, None].contiguous(memory_format=torch.channels_last)
     return (x, *(torch.tensor([m[k] for m in made]) for k in (1, 2, 3)))
 
 
 def loss_of(answers: tuple[Tensor, ...], truth: tuple[Tensor, ...]) -> Tensor:
+    """Cross-entropy of kinds, and, of chest images, of turns and negatives."""
     kinds, turns, negative = answers
     kind, turn, swapped = truth
     chest = kind != OTHER
@@ -180,6 +183,7 @@ def loss_of(answers: tuple[Tensor, ...], truth: tuple[Tensor, ...]) -> Tensor:
 
 
 def train(found: dict[str, np.ndarray], work: Path) -> GateNet:
+    """Fit the network, going on where an earlier call stopped."""
     torch.manual_seed(SEED)
     net = GateNet().to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(net.parameters(), lr=RATE, weight_decay=1e-3)
@@ -202,7 +206,7 @@ def train(found: dict[str, np.ndarray], work: Path) -> GateNet:
             x, *truth = batch(found, rows[start : start + BATCH], peers, rng)
             loss = loss_of(net(x), tuple(truth))
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             total += float(loss.detach())
         torch.save({"net": net.state_dict(), "optimizer": optimizer.state_dict(), "epoch": epoch + 1}, path)
@@ -245,6 +249,7 @@ def _share(net: GateNet, pixels: np.ndarray, right: object) -> float:
 
 
 def export(net: GateNet, found: dict[str, np.ndarray], about: dict[str, float]) -> None:
+    """Write gate.onnx, and gate.json with its hash, what it learned from and what was measured."""
     from pneumoscope.train.graphs import _exported
 
     names = ["kinds", "turns", "negative"]
@@ -259,6 +264,7 @@ def export(net: GateNet, found: dict[str, np.ndarray], about: dict[str, float]) 
 
 
 def main() -> None:
+    """Read, train, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     for name in ("--data", "--others", "--work"):
         parser.add_argument(name, type=Path, required=True)

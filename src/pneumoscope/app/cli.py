@@ -303,6 +303,7 @@ def bundle_show(bundle: BundleName, as_json: AsJson = False) -> None:
         ["threshold", "most probable class" if facts.threshold is None else f"{facts.threshold:.3f}"],
         ["validated in", ", ".join(name for name, p in facts.precisions.items() if p.validated)],
         ["trained on", words.trained_on(facts).removesuffix(".")],
+        ["unlike pictures", words.familiar(facts).removesuffix(".")],
         ["licence", facts.licence],
         *[["limit", limit] for limit in facts.limits],
     ]

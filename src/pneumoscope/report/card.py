@@ -66,6 +66,7 @@ def _training_data(facts: Facts) -> str:
         f"Classes: {_plain(words.counts(data.counts))}.",
         f"Modalities, by what the files or the data state: {_plain(words.counts(data.modalities))}.",
         f"Sources: {_plain(', '.join(data.sources)) or 'not named'}.",
+        words.familiar(facts),
         f"Digest of the data: `{_code(data.dataset)}`.",
     ]
     if data.left_out:

@@ -23,7 +23,7 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """All findings of a study, in their order. looks: the modality that its pictures look like, None if not looked at."""
+    """All findings of a study, in their order. looks: the modality that its pictures look like, if looked at."""
 
     findings: tuple[Finding, ...] = ()
     looks: Modality | None = None

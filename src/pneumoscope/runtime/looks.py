@@ -1,6 +1,6 @@
 """What a picture itself looks like: a chest X-ray, a slice of a chest CT, or neither; and how it is turned.
 
-A small network of ours, in the package and verified by its hash; tools/make_gate.py trains it, and assets/gate/gate.json
+A small network of ours, in the package and verified by its hash; tools/make_gate.py trains it, and gate.json beside it
 says on what. It looks at 96 x 96 pixels: enough for what a picture is of, too few for what a chest has.
 """
 

@@ -32,8 +32,7 @@ RAW = Calibrator()
 
 
 def to_onnx(net: Net, input_size: tuple[int, int]) -> bytes:
-    """The screening graph as ONNX: `images [N, 1, H, W]` -> `probabilities [N, K]`, `cam [N, K, h, w]`,
-    `features [N, C]`.
+    """The screening graph as ONNX: see `FamiliarNet`; `images [N, 1, H, W]` -> `probabilities`, `cam`, `features`.
 
     Notes that the exporter leaves in the graph (paths and source lines of this machine) are removed.
     """
