@@ -14,7 +14,7 @@ from fixtures_study import small_recipe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumoscope import api
+from pneumoscope import api, phantoms
 from pneumoscope import bundle as bundles
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.image import Image2D
