@@ -17,6 +17,8 @@ from pneumoscope.core.resolve import resolve_all
 from pneumoscope.core.result import Evaluation, Explanation, Gallery, Picture, Prediction
 from pneumoscope.errors import InputError, UsageError
 from pneumoscope.evaluate.thresholds import read_rules
+from pneumoscope.evaluating import card as card
+from pneumoscope.evaluating import checklist as checklist
 from pneumoscope.evaluating import evaluate as evaluate
 from pneumoscope.recipes import find
 from pneumoscope.running import needs_training_extra, run_one, write_report

@@ -47,7 +47,7 @@ class DataCard:
 
     counts: class -> images. modalities: "xray", "ct" or "not stated" -> images, by the files or the manifest. sources:
     as the manifest's `source` column names them. looks: "xray", "ct" or "not looked at" -> images, by what they look
-    like to the gate; empty in older bundles.
+    like to the gate; empty in older bundles. told: "view", "sex", "age" -> value -> images, where data states it.
     """
 
     n_images: int
@@ -59,6 +59,7 @@ class DataCard:
     dataset: str
     left_out: Mapping[str, int] = field(default_factory=dict)
     looks: Mapping[str, int] = field(default_factory=dict)
+    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def knows(self, modality: Modality) -> bool:
         """Whether images of it were among them, by what was stated and, where nothing was, by what they look like."""

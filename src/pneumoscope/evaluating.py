@@ -67,9 +67,36 @@ def evaluate(
     start = time.monotonic()
     with new_folder(out) as folder:
         evaluation = assess(loaded, dataset, folder, warnings=warnings, progress=progress, at=rules)
-        if facts.evaluation is not None:
-            evaluation = dataclasses.replace(evaluation, transfer=transfer(facts.evaluation, evaluation))
+        moved = None if facts.evaluation is None else transfer(facts.evaluation, evaluation)
+        evaluation = dataclasses.replace(evaluation, bundle=facts.id, transfer=moved)
         write_json(folder / "evaluation.json", evaluation)
         run = {"bundle": facts.id, "seconds": f"{time.monotonic() - start:.1f}"}
         write_text(folder / "report.html", html.evaluation_report([evaluation], facts.recipe, run=run))
     return evaluation
+
+
+def checklist(bundle: str, *, external: Path | None = None) -> str:
+    """CLAIM 2024 and TRIPOD+AI as Markdown, filled from a bundle and the run that it lies in as far as these say.
+
+    external: the folder that `evaluate` wrote of this bundle, on other data.
+
+    Raises:
+        BundleError, IntegrityError: a bundle that cannot be used.
+        UsageError, InputError: an evaluation that is not there, not readable, or of another bundle.
+    """
+    from pneumoscope.report.checklist import checklists, known_of
+    from pneumoscope.report.checklist_claim import CLAIM
+    from pneumoscope.report.checklist_tripod import TRIPOD_AI
+
+    return checklists(known_of(bundles.load(bundle).facts, Path(bundle), external), (CLAIM, TRIPOD_AI))
+
+
+def card(bundle: str) -> str:
+    """The model card of a bundle, as Markdown.
+
+    Raises:
+        BundleError, IntegrityError: a bundle that cannot be used.
+    """
+    from pneumoscope.report.card import model_card
+
+    return model_card(bundles.load(bundle).facts)

@@ -19,9 +19,9 @@ from pneumoscope.app.answers import print_predictions
 from pneumoscope.app.compare import compare
 from pneumoscope.app.console import pairs, print_json, progress, read_shares, say, table
 from pneumoscope.app.data import data_app
-from pneumoscope.app.measured import print_evaluation
+from pneumoscope.app.measured import print_evaluation, print_evaluations
 from pneumoscope.app.tune import EXAMPLE, tune
-from pneumoscope.errors import PneumoscopeError
+from pneumoscope.errors import PneumoscopeError, UsageError
 
 STOPPED = 130  # what a shell reports for Ctrl-C
 READER_GONE = 141  # and for a tool that wrote to a pipe which nobody reads any more
@@ -221,8 +221,7 @@ def train(
             progress=report,
             say=say,
         )
-    for evaluation in evaluations:
-        print_evaluation(evaluation)
+    print_evaluations(evaluations)
     print(f"report: {(out / 'report.html').resolve()}")
 
 
@@ -321,13 +320,22 @@ def bundle_verify(bundle: BundleName) -> None:
     print(f"{bundle}: every file is as it was made; its check answers within {difference:.1e}")
 
 
-@bundle_app.command("card", epilog="Example: pneumoscope bundle card phantom > card.md")
-def bundle_card(bundle: BundleName) -> None:
-    """The model card, as Markdown."""
-    from pneumoscope import bundle as bundles
-    from pneumoscope.report.card import model_card
+@bundle_app.command("card", epilog="Example: pneumoscope bundle card phantom --checklist > checklist.md")
+def bundle_card(
+    bundle: BundleName,
+    checklist: Annotated[
+        bool, typer.Option("--checklist", help="CLAIM 2024 and TRIPOD+AI instead, filled from the run.")
+    ] = False,
+    external: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For --checklist: what evaluate wrote, on other data.")
+    ] = None,
+) -> None:
+    """The model card, as Markdown; or reporting checklists, as far as the run can fill them."""
+    from pneumoscope import api
 
-    print(model_card(bundles.load(bundle).facts), end="")
+    if external is not None and not checklist:
+        raise UsageError("--external: expected --checklist beside it, found none. Add it, or leave --external out.")
+    print(api.checklist(bundle, external=external) if checklist else api.card(bundle), end="")
 
 
 @weights_app.command("list", epilog="Example: pneumoscope weights list --weights DIR")

@@ -230,6 +230,7 @@ class Evaluation:
         what they promise, with what a positive or negative answer is worth. See `core.trust`; none in older files.
     benefit: the decision curve of the positive class; None where there is none.
     transfer: the figures of the bundle that was evaluated on its own patients, beside these; None for a run.
+    bundle: id of the one that was evaluated; None for a run.
     reported: what the paper prints of it.
     shared_patients: patients with files on both sides of the split; 0 in the honest protocol.
     """
@@ -258,6 +259,7 @@ class Evaluation:
     operating: tuple[OperatingPoint, ...] = ()
     benefit: Benefit | None = None
     transfer: Transfer | None = None
+    bundle: str | None = None
     protocol: str | None = None
     grouped: bool = True
     shared_patients: int = 0

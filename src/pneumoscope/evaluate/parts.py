@@ -81,6 +81,17 @@ def by_part(
     return found
 
 
+def counted(samples: Sequence[Sample], kinds: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Of each kind that is stated of some images: value -> images, in the order of a table."""
+    found = {}
+    for by in kinds:
+        values = [told_of(sample)[by] for sample in samples]
+        if {*values} - {UNSTATED}:
+            pooled = _pooled(values, samples) if by in ("source", "view") else values
+            found[by] = {name: pooled.count(name) for name in dict.fromkeys(_ordered(by, pooled, samples))}
+    return found
+
+
 def _told(samples: Sequence[Sample]) -> dict[str, list[str]]:
     """What tells images apart -> its value for each, where it does."""
     rows = [told_of(sample) for sample in samples]

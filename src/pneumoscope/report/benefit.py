@@ -26,9 +26,9 @@ def curve(evaluation: Evaluation) -> dict[str, Any] | None:
         "width": WIDTH,
         "height": HEIGHT,
         "zero": _y(0, top),
-        "model": _drawn([(i, b.model[i]) for i in points], b, top),
+        "model": [_drawn(run, b, top) for run in _shown([(i, b.model[i]) for i in points], top)],
         "band": _drawn(band, b, top),
-        "all": _drawn(_until_below([(i, b.all[i]) for i in points], top), b, top),
+        "all": [_drawn(run, b, top) for run in _shown([(i, b.all[i]) for i in points], top)],
         "ticks": [(text, _y(value, top)) for value, text in _ticks(top)],
         "said": said(b, evaluation.positive or ""),
     }
@@ -72,10 +72,10 @@ def _ticks(top: float) -> list[tuple[float, str]]:
     return [(k * step, f"{k * step:.2f}") for k in range(int(top / step + 1e-9) + 1)]
 
 
-def _until_below(points: list[tuple[int, float]], top: float) -> list[tuple[int, float]]:
-    """The points down to the first below the drawing."""
-    kept = list(itertools.takewhile(lambda point: point[1] >= -BELOW * top, points))
-    return [*kept, *points[len(kept) : len(kept) + 1]]
+def _shown(points: list[tuple[int, float]], top: float) -> list[list[tuple[int, float]]]:
+    """The runs of points that lie in the drawing, and not below it."""
+    runs = itertools.groupby(points, key=lambda point: point[1] >= -BELOW * top)
+    return [list(run) for inside, run in runs if inside]
 
 
 def _drawn(points: list[tuple[int, float]], b: Benefit, top: float) -> str:

@@ -201,6 +201,16 @@ def cautions(parts: Mapping[str, Part | Held]) -> list[str]:
         )
     if few:
         found.append(f"Fewer than {FEW_PATIENTS} patients: {words.listed(few)}. Intervals over so few are too narrow.")
+    rare = [
+        f"{n} {of} of {name}"
+        for name, part in figured.items()
+        for of, n in part.counts.items()
+        if name not in few and 0 < n < FEW_PATIENTS
+    ]
+    if rare:
+        found.append(
+            f"Few of one class ({words.listed(rare)}): figures of that class say little there, whatever the interval."
+        )
     if bare:
         found.append(f"Fewer than {FEW_PATIENTS} patients, and so without figures: {words.listed(bare)}.")
     return found

@@ -24,6 +24,7 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation
 from pneumoscope.core.role import MAIN
 from pneumoscope.core.trust import Calibrator, Trust
+from pneumoscope.evaluate import parts
 from pneumoscope.nets.build import Net
 from pneumoscope.nets.study import StudyNet
 from pneumoscope.nets.volume import VolumeNet
@@ -173,6 +174,7 @@ def _data_card(dataset: Dataset) -> DataCard:
         dataset=dataset.digest,
         left_out=dataset.left_out,
         looks=Counter(s.looks or "not looked at" for s in dataset.samples),
+        told=parts.counted(dataset.samples, ("view", "sex", "age")),
     )
 
 
@@ -191,6 +193,8 @@ def _pretrained(used: WeightsUsed | None) -> PretrainedWeights | None:
 
 def _limits(dataset: Dataset, evaluation: Evaluation) -> tuple[str, ...]:
     noun = "images" if evaluation.judged == "image" else "slices"
+    if evaluation.judged == "study" and not evaluation.n_slices:  # volumes, each judged whole
+        noun = "studies"
     limits = [
         f"It learned from {len(dataset)} {noun} of {len(dataset.groups)} patients; expect it to be worse on images "
         "from other hospitals, devices and times.",
