@@ -17,6 +17,7 @@ from pneumoscope.evaluate import calibrate
 from pneumoscope.evaluate.decide import decide
 from pneumoscope.nets.build import FamiliarNet, Net, ScreeningNet
 from pneumoscope.nets.study import DescribingNet, StudyNet
+from pneumoscope.nets.unet import Shares
 from pneumoscope.nets.volume import ScreeningVolume, VolumeNet
 from pneumoscope.runtime import engine
 from pneumoscope.runtime.study_engine import StudyEngine
@@ -81,6 +82,12 @@ def study_to_onnx(net: StudyNet, features: int) -> bytes:
         ["probabilities", "members"],
         ({0: first}, {0: second}),
     )
+
+
+def lungs_to_onnx(net: nn.Module, side: int) -> bytes:
+    """The graph that finds lung fields: standardised `images [N, 1, side, side]` -> `lungs [N, side, side]`, 0..1."""
+    given = (torch.zeros(2, 1, side, side),)
+    return _exported(Shares(net), given, ["images"], ["lungs"], ({0: torch.export.Dim("n", min=1)},))
 
 
 def _exported(
