@@ -17,9 +17,9 @@ from pneumoscope.core.image import Geometry, Image2D, Modality, Volume
 from pneumoscope.core.study import Source, Study
 from pneumoscope.errors import IntegrityError
 from pneumoscope.io import load
-from pneumoscope.runtime import looks
+from pneumoscope.runtime import looks, lungs
 from pneumoscope.runtime.finding import Verdict
-from pneumoscope.runtime.gate import judge
+from pneumoscope.runtime.gate import judge, with_lungs
 
 XRAY: tuple[Modality, ...] = ("xray",)
 CT: tuple[Modality, ...] = ("ct",)
@@ -204,3 +204,23 @@ def test_the_other_modality_is_refused(shared_data: Path) -> None:
         files = sorted((shared_data / name / "images").iterdir())[:40]
         refused = [bool(judge(load.load_study(one), modalities).reasons) for one in files]
         assert sum(refused) >= 0.95 * len(files)
+
+
+def test_an_xray_without_lung_fields_is_flagged_and_nothing_else_is_asked_for_them(
+    chest: np.ndarray, scan: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def study(pixels: np.ndarray, **image: object) -> Study:
+        made = Image2D(**({"pixels": np.ascontiguousarray(pixels, np.float32), "unit": "unit"} | image))  # type: ignore[arg-type]
+        return Study(key="s", source=Source(path="x", format="png"), images=(made,))
+
+    one = study(chest)
+    found = with_lungs(one, judge(one, XRAY))
+    assert found.reasons == ()
+    assert found.checks["lungs"].limit == lungs.MIN_SHARE
+    none = lungs.LungFields(mask=np.zeros(chest.shape, bool), share=0.0, balance=0.0, tilt=0.0, certainty=0.0)
+    monkeypatch.setattr(lungs, "find_lungs", lambda pictures: [none])
+    found = with_lungs(one, judge(one, XRAY))
+    assert found.checks["lungs"].verdict == "flagged"
+    assert any(warning.startswith("lungs: expected lung fields on at least 10%") for warning in found.warnings)
+    for other, modalities in ((study(window(scan[12])), CT), (study(1 - chest), XRAY)):
+        assert "lungs" not in with_lungs(other, judge(other, modalities)).checks

@@ -126,6 +126,7 @@ GATE = {
     "turn": ("Looks turned", "below"),
     "negative": ("Looks like a negative", "below"),
     "view": ("Looks like a lateral view", "below"),
+    "lungs": ("Lung fields, as a share of the picture", "at least"),
     "lung": ("Lung, as a share of what is denser", "at least"),
     "familiar": ("Distance from what was learned from", "at most"),
     "age": ("Age in years", "at least"),

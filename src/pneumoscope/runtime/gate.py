@@ -6,7 +6,9 @@ refused; what is only unusual is judged with a warning.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -14,7 +16,7 @@ import numpy as np
 from pneumoscope.core.image import Image2D, Modality, Volume
 from pneumoscope.core.study import Study
 from pneumoscope.io import said
-from pneumoscope.runtime import looks
+from pneumoscope.runtime import looks, lungs
 from pneumoscope.runtime.finding import Finding, Verdict, flagged, passed, refused
 from pneumoscope.runtime.looks import Look
 
@@ -44,6 +46,7 @@ SEEN: Mapping[str, str] = {
 OF: Mapping[Modality, tuple[str, ...]] = {"xray": ("frontal", "lateral"), "ct": ("ct",)}
 # parts of BodyPartExamined (PS3.16 annex L) that a chest image may carry
 CHEST = ("CHEST", "THORAX", "LUNG", "CHSTABD", "CHESTABD", "HEART", "WHOLEBODY", "TSPINE", "RIB")
+_ONE_AT_A_TIME = threading.Lock()
 LATERAL = ("LL", "RL", "LATERAL", "LAT", "L")
 
 
@@ -58,6 +61,20 @@ def judge(study: Study, modalities: tuple[Modality, ...], *, series: bool = Fals
         says = "series: expected a CT series, which is what this bundle judges, found one image."
         return Verdict(findings=(refused("series", says),))
     return _judge([study.images[0]], study.images[0], study.headers, modalities)
+
+
+def with_lungs(study: Study, verdict: Verdict) -> Verdict:
+    """The verdict with what the lung fields of an X-ray look like; that takes longer than all else that is asked."""
+    if verdict.reasons or verdict.looks != "xray" or not study.images:
+        return verdict
+    with _ONE_AT_A_TIME:  # images are read in several threads
+        (found,) = lungs.find_lungs([study.images[0].pixels])
+    doubt = lungs.doubt(found)
+    if doubt is None:
+        finding = passed("lungs", found.share, lungs.MIN_SHARE)
+    else:
+        finding = flagged("lungs", doubt, found.share, lungs.MIN_SHARE)
+    return replace(verdict, findings=(*verdict.findings, finding))
 
 
 def _wanted(modalities: Sequence[Modality]) -> str:

@@ -176,7 +176,8 @@ class Screener:
 
     def _verdict(self, study: Study) -> Verdict:
         recipe = self.recipe
-        return gate.judge(study, self._modalities, series=recipe.of_studies, whole=recipe.of_volumes)
+        found = gate.judge(study, self._modalities, series=recipe.of_studies, whole=recipe.of_volumes)
+        return gate.with_lungs(study, found)
 
     def _warnings(self, study: Study, verdict: Verdict) -> tuple[str, ...]:
         read = (study.volume,) if study.volume is not None else study.images
