@@ -107,6 +107,8 @@ def _judge(
     if any(f.verdict == "refused" for f in found):
         return Verdict(findings=(*found, *unusual))
     kinds, seen = _looks([looks.look(image) for image in images], middle.modality, modalities)
+    if seen is None:  # it is taken to be nothing
+        return Verdict(findings=(*found, *kinds))
     return Verdict(findings=(*found, *kinds, *_lung(images), *unusual), looks=seen)
 
 
