@@ -15,6 +15,7 @@ HEADINGS = [
     "Training data",
     "Evaluation",
     "Decision and threshold",
+    "Calibration and operating points",
     "Precisions",
     "Explanation",
     "Limits",

@@ -289,7 +289,7 @@ def recipes_show(name: Annotated[str, typer.Argument(metavar="RECIPE[:VARIANT]")
 def bundle_show(bundle: BundleName, as_json: AsJson = False) -> None:
     """What a bundle is and how it was measured."""
     from pneumoscope import bundle as bundles
-    from pneumoscope.report import words
+    from pneumoscope.report import calibration, words
 
     facts = bundles.load(bundle).facts
     if as_json:
@@ -300,6 +300,7 @@ def bundle_show(bundle: BundleName, as_json: AsJson = False) -> None:
         ["method", facts.recipe.title],
         ["classes", ", ".join(facts.recipe.classes.names)],
         ["threshold", "most probable class" if facts.threshold is None else f"{facts.threshold:.3f}"],
+        *([] if facts.trust is None else [["calibration", calibration.calibrator(facts.trust.calibrator)]]),
         ["validated in", ", ".join(name for name, p in facts.precisions.items() if p.validated)],
         ["trained on", words.trained_on(facts).removesuffix(".")],
         ["unlike pictures", words.familiar(facts).removesuffix(".")],

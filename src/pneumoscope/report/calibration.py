@@ -14,6 +14,7 @@ from pneumoscope.core.trust import Calibration, Calibrator, Coverage, OperatingP
 from pneumoscope.evaluate.points import at_prevalence
 from pneumoscope.evaluate.thresholds import name_of
 from pneumoscope.report import charts, words
+from pneumoscope.report.thresholds import HINTS
 
 WIDTH, HEIGHT = 300, 200  # of the curve of the surest answers
 SCORES = (
@@ -21,13 +22,6 @@ SCORES = (
     ("brier", "Brier score", "0 is best"),
     ("log_loss", "Log loss", "0 is best"),
 )
-PROMISES = {
-    "sensitivity": "finds at least {} of the class",
-    "youden": "largest sensitivity + specificity",
-    "cost": "least cost, a miss costing {} false alarms",
-    "fixed": "a number chosen beforehand",
-    "argmax": "no threshold",
-}
 
 
 def view(e: Evaluation, recipe: Recipe) -> dict[str, Any] | None:
@@ -146,7 +140,7 @@ def _points(operating: Sequence[OperatingPoint], own: str, e: Evaluation) -> dic
 def promise(name: str) -> str:
     """What a rule for a threshold promises where it was fitted."""
     rule, _, value = name.partition(" ")
-    return PROMISES.get(rule, "").format(words.share(float(value)) if rule == "sensitivity" else value)
+    return HINTS.get(rule, "").format(words.share(float(value)) if rule == "sensitivity" else value)
 
 
 def _thresholds(found: Sequence[float]) -> str:

@@ -25,7 +25,7 @@ def model_card(facts: Facts) -> str:
         "Training data": _training_data(facts),
         "Evaluation": _evaluation(facts.evaluation, facts.recipe),
         "Decision and threshold": plain(words.decision_rule(facts.threshold, facts.recipe.classes)),
-        "Calibration and operating points": card_trust.section(facts, plain),
+        "Calibration and operating points": card_trust.section(facts),
         "Precisions": _precisions(facts),
         "Explanation": _explanation(facts),
         "Limits": _list([plain(text) for text in facts.limits]) or "None are stated, which does not mean none.",

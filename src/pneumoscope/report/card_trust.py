@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pneumoscope.bundle import Facts
 from pneumoscope.core.trust import OperatingPoint, Trust
 from pneumoscope.report import calibration, words
+from pneumoscope.report.markdown import plain
 
 
-def section(facts: Facts, plain: Callable[[str], str]) -> str:
-    """Markdown. plain: escapes text that came from elsewhere."""
+def section(facts: Facts) -> str:
+    """Markdown: how probabilities come about, what sets promise, a row for each operating point."""
     if facts.trust is None:
         return "Its probabilities were never calibrated: take them for scores, not for chances."
     measured = None if facts.evaluation is None else facts.evaluation.calibration
@@ -21,7 +20,7 @@ def section(facts: Facts, plain: Callable[[str], str]) -> str:
         f"They speak of a prevalence as in the training data ({shares}); for another one: predict --prevalence.",
         *_sets(facts),
     ]
-    return "\n\n".join(["\n".join(f"- {plain(line)}" for line in lines), *_table(facts.trust, plain)])
+    return "\n\n".join(["\n".join(f"- {plain(line)}" for line in lines), *_table(facts.trust)])
 
 
 def _sets(facts: Facts) -> list[str]:
@@ -36,16 +35,16 @@ def _sets(facts: Facts) -> list[str]:
     return [f"{made} patients; cross-fitted they held {held}, with {words.interval(found.size)} classes in the mean."]
 
 
-def _table(trust: Trust, plain: Callable[[str], str]) -> list[str]:
+def _table(trust: Trust) -> list[str]:
     if not trust.points:
         return []
     prevalences = [words.share(found.prevalence) for found in trust.points[0].expected]
     heads = ["threshold", "at", "sensitivity", "specificity", *(f"PPV / NPV at {text}" for text in prevalences)]
-    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *[_row(point, plain) for point in trust.points]]
+    lines = [heads, ["---", *["---:"] * (len(heads) - 1)], *[_row(point) for point in trust.points]]
     return ["\n".join(f"| {' | '.join(line)} |" for line in lines)]
 
 
-def _row(point: OperatingPoint, plain: Callable[[str], str]) -> list[str]:
+def _row(point: OperatingPoint) -> list[str]:
     at = ", ".join(f"{threshold:.3f}" for threshold in point.thresholds) or "none"
     worth = [f"{words.figure(found.ppv.value)} / {words.figure(found.npv.value)}" for found in point.expected]
     name = plain(words.threshold_title(point.name))
