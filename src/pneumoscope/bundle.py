@@ -2,8 +2,8 @@
 
 A folder, or a zip of it: `bundle.json` (all facts, and the SHA-256 of every other file), `graph.onnx`,
 `weights.safetensors`, `README.md` (the model card) and `check/` (a tiny input and its expected output); of a method
-with networks of studies also `graph_study.onnx` and `weights_study.safetensors`. The bundle's id is the digest of
-bundle.json without the id, so one flipped byte anywhere is found.
+with networks of studies also `graph_study.onnx` and `weights_study.safetensors`; `familiar.f32`, by which unfamiliar
+pictures are found. The id is the digest of bundle.json without the id, so one flipped byte anywhere is found.
 """
 
 from __future__ import annotations

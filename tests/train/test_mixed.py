@@ -119,7 +119,8 @@ def test_a_finished_bundle_has_figures_of_each_and_files_say_what_they_are(mixed
     found = api.evaluate(str(mixed_run / "bundle"), [data], out=tmp_path / "out", mapping=MAPPING, at=["0.2"])
     assert list(found.parts["modality"]) == ["CT", "not stated"]
     assert sum(found.parts["modality"]["CT"].counts.values()) == SLICES
-    assert [t.name for t in found.studied] == ["fixed 0.5", "fixed 0.3", "fixed 0.2"]
+    assert found.studied[0].name == "fixed 0.5"
+    assert {"fixed 0.3", "fixed 0.2"} <= {t.name for t in found.studied}  # the bundle has points of its own beside
     assert found.studied[0].confusion == found.confusion
 
 
