@@ -19,6 +19,7 @@ from pneumoscope.recipes import find
 
 FILES = (
     "bundle.json",
+    "familiar.f32",
     "graph.onnx",
     "seen.txt",
     "weights.safetensors",

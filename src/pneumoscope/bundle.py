@@ -2,8 +2,8 @@
 
 A folder, or a zip of it: `bundle.json` (all facts, and the SHA-256 of every other file), `graph.onnx`,
 `weights.safetensors`, `README.md` (the model card) and `check/` (a tiny input and its expected output); of a method
-with networks of studies also `graph_study.onnx` and `weights_study.safetensors`. The bundle's id is the digest of
-bundle.json without the id, so one flipped byte anywhere is found.
+with networks of studies also `graph_study.onnx` and `weights_study.safetensors`; `familiar.f32`, by which unfamiliar
+pictures are found. The id is the digest of bundle.json without the id, so one flipped byte anywhere is found.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from pneumoscope.core.familiar import Familiar
 from pneumoscope.core.files import new_folder, write_bytes, write_json
+from pneumoscope.core.image import Modality
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.result import Evaluation
@@ -30,6 +32,7 @@ GRAPH = "graph.onnx"
 WEIGHTS = "weights.safetensors"
 STUDY_GRAPH = "graph_study.onnx"
 STUDY_WEIGHTS = "weights_study.safetensors"
+FAMILIAR = "familiar.f32"
 SEEN = "seen.txt"  # the first 16 hex digits of the SHA-256 of every file that anything of it was trained on
 CARD = "README.md"
 CHECK_INPUT = "check/input.png"
@@ -43,7 +46,8 @@ class DataCard:
     """What a bundle was trained on.
 
     counts: class -> images. modalities: "xray", "ct" or "not stated" -> images, by the files or the manifest. sources:
-    as the manifest's `source` column names them. told: "view", "sex", "age" -> value -> images, where data states it.
+    as the manifest's `source` column names them. looks: "xray", "ct" or "not looked at" -> images, by what they look
+    like to the gate; empty in older bundles. told: "view", "sex", "age" -> value -> images, where data states it.
     """
 
     n_images: int
@@ -54,7 +58,13 @@ class DataCard:
     sources: tuple[str, ...]
     dataset: str
     left_out: Mapping[str, int] = field(default_factory=dict)
+    looks: Mapping[str, int] = field(default_factory=dict)
     told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+
+    def knows(self, modality: Modality) -> bool:
+        """Whether images of it were among them, by what was stated and, where nothing was, by what they look like."""
+        unknown = self.modalities.get("not stated", 0) > 0
+        return self.modalities.get(modality, 0) > 0 or (unknown and (not self.looks or self.looks.get(modality, 0) > 0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +103,8 @@ class Facts:
     trust: calibration, prediction sets and operating points; None in bundles older than these, whose answers are the
     graph's own.
     before: what stages of other data roles learned from, by role.
+    familiar: the test whether a picture is like those that were learned from; None in older bundles and those of
+    volumes, which flag no unfamiliar picture.
     explains: name of the layer whose Grad-CAM is an output of the graph.
 
     Raises:
@@ -115,6 +127,7 @@ class Facts:
     licence: str
     before: Mapping[str, DataCard] = field(default_factory=dict)
     trust: Trust | None = None
+    familiar: Familiar | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
 

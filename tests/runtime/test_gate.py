@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 
+from pneumoscope import phantoms
 from pneumoscope.core.image import AppliedStep, Geometry, Image2D, Volume
 from pneumoscope.core.study import Source, Study
 from pneumoscope.runtime.gate import judge
 
 
 def study(shape: tuple[int, int] = (100, 100), *, headers: dict[str, str] | None = None, **image: object) -> Study:
-    pixels = np.random.default_rng(0).random(shape).astype(np.float32)
+    pixels = cv2.resize(phantoms.make_xray("normal", seed=1, size=128).pixels, shape[::-1])
     made = Image2D(**({"pixels": pixels, "unit": "unit", "modality": "xray", "view": "PA"} | image))  # type: ignore[arg-type]
     return Study(key="s", source=Source(path="x", format="png"), images=(made,), headers=headers or {})
 

@@ -86,7 +86,7 @@ def test_batches_change_no_answer_and_keep_the_order(screener: Screener, tmp_pat
 
 
 def test_a_zip_and_a_dicom_are_screened_as_the_png_is(tmp_path: Path) -> None:
-    screener = Screener(bundles.load("phantom"))  # the tiny one hardly tells a picture from its negative
+    screener = Screener(bundles.load("phantom"))
     phantom = phantoms.make_xray("covid", seed=3, size=256)
     phantoms.write_png(phantom, tmp_path / "a.png")
     phantoms.write_png(dataclasses.replace(phantom, pixels=1 - phantom.pixels), tmp_path / "negative.png")
@@ -98,7 +98,8 @@ def test_a_zip_and_a_dicom_are_screened_as_the_png_is(tmp_path: Path) -> None:
     answers = [r.prediction.probabilities["covid"] for r in screener.screen(paths)]
     np.testing.assert_allclose(answers, answers[0], atol=0.01)
     (negative,) = screener.screen([tmp_path / "negative.png"])
-    assert abs(negative.prediction.probabilities["covid"] - answers[0]) > 0.05
+    assert "looks like a negative" in negative.prediction.reasons[0]
+    assert negative.prediction.gate["negative"].verdict == "refused"
 
 
 def test_a_precision_that_was_not_validated_is_refused(made_run: Path) -> None:
@@ -142,7 +143,7 @@ def test_what_a_folder_holds_besides_images_is_said(made_run: Path, tiny_data: P
     assert [s for s in said if "labels.csv" in s]
 
 
-def test_a_modality_that_the_model_never_learned_from_is_said(
+def test_a_modality_that_the_model_never_learned_from_is_refused(
     screener: Screener, xray_png: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert screener.bundle.facts.data.modalities == {"xray": screener.bundle.facts.data.n_images}
@@ -150,8 +151,9 @@ def test_a_modality_that_the_model_never_learned_from_is_said(
     slice_ = dataclasses.replace(study.images[0], modality="ct")
     monkeypatch.setattr(load, "read", lambda found: dataclasses.replace(study, images=(slice_,)))
     (result,) = screener.screen([xray_png])
-    assert result.prediction.accepted
-    assert [w for w in result.prediction.warnings if "the model learned from none" in w]
+    assert screener.recipe.modalities == ("xray", "ct")
+    assert result.prediction.reasons == ("modality: expected a chest X-ray, found a chest CT.",)
+    assert not result.prediction.probabilities
 
 
 def test_a_ct_series_is_refused_in_words(screener: Screener, xray_png: Path, monkeypatch: pytest.MonkeyPatch) -> None:

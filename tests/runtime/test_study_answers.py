@@ -14,7 +14,7 @@ from fixtures_study import small_recipe
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pneumoscope import api
+from pneumoscope import api, phantoms
 from pneumoscope import bundle as bundles
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.image import Image2D
@@ -26,6 +26,12 @@ from pneumoscope.runtime.screen import Screener
 from pneumoscope.runtime.screened import Screened
 
 CLASSES = ClassSet(names=("normal", "pneumonia", "covid"), positive="covid", normal="normal")
+
+
+def slice_pictures(count: int) -> list[np.ndarray]:
+    """Slices from the middle of a phantom in a lung window, `[96, 96]`."""
+    voxels = phantoms.phantom_ct("covid", seed=5, size=96, slices=24).voxels[10 : 10 + count]
+    return [np.clip((one.astype(np.float32) + 1400) / 1600, 0, 1) for one in voxels]
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +116,7 @@ def test_a_target_turns_the_maps_and_the_slices_to_it(screener: Screener, one_se
 def test_a_single_image_is_a_study_of_one_slice_and_is_said_so(
     screener: Screener, screened: Screened, tmp_path: Path
 ) -> None:
-    rows, columns = np.mgrid[0:96, 0:96]
-    cv2.imwrite(str(tmp_path / "slice.png"), (90 + 80 * np.sin(rows / 9) * np.cos(columns / 7)).astype(np.uint8))
+    cv2.imwrite(str(tmp_path / "slice.png"), np.rint(255 * slice_pictures(1)[0]))
     (result,) = screener.screen([tmp_path / "slice.png"])
     p = result.prediction
     assert p.accepted
@@ -189,8 +194,7 @@ def test_a_normal_study_is_looked_through_for_what_speaks_against_it() -> None:
 
 
 def test_a_slice_that_the_gate_refuses_is_left_out_of_its_study(screener: Screener) -> None:
-    rng = np.random.default_rng(0)
-    good = [Image2D(pixels=rng.random((80, 80), dtype=np.float32), unit="unit", source=f"{i}.png") for i in range(3)]
+    good = [Image2D(pixels=pixels, unit="unit", source=f"{i}.png") for i, pixels in enumerate(slice_pictures(3))]
     empty = Image2D(pixels=np.zeros((80, 80), np.float32), unit="unit")
     parts = [Study(key="s", source=Source(path="", format="png"), images=(i,)) for i in (good[0], empty, *good[1:])]
     p: Prediction = screener.answer("group", parts).prediction

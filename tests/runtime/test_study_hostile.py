@@ -109,7 +109,7 @@ def test_a_graph_of_images_in_the_place_of_one_of_slices_is_refused(
 ) -> None:
     path = with_graph(study_bundle, (made_slice_bundle / bundles.GRAPH).read_bytes(), bundles.GRAPH)
     refused(
-        path, one_series, r"graph.onnx: expected the outputs that the recipe asks for, \[\?,3\] and .* and \[\?,\?\]"
+        path, one_series, r"graph_study.onnx: expected the input that the recipe asks for, \[\?,128\] .*found \[\?,8\]"
     )
 
 

@@ -309,6 +309,7 @@ def bundle_show(bundle: BundleName, as_json: AsJson = False) -> None:
         *([] if facts.trust is None else [["calibration", calibration.calibrator(facts.trust.calibrator)]]),
         ["validated in", ", ".join(name for name, p in facts.precisions.items() if p.validated)],
         ["trained on", words.trained_on(facts).removesuffix(".")],
+        ["unlike pictures", words.familiar(facts).removesuffix(".")],
         ["licence", facts.licence],
         *[["limit", limit] for limit in facts.limits],
     ]

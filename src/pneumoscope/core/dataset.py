@@ -58,7 +58,8 @@ class Sample:
     file: relative to the dataset's folder, with `/`. group: pseudonymous key of the patient (or of what may not
     be parted); samples with one group never stand on two sides of an honest split. modality: None where nothing
     says it. collection: name of the data set, "" where there is one only. findings: what the set says is seen in it.
-    sex, age in years: as DICOM and the sets record them, None where they do not say.
+    sex, age in years: as DICOM and the sets record them, None where they do not say. looks: the modality that the
+    picture itself looks like to the gate, None of what was not looked at.
     digest: SHA-256 of the bytes. members: of a folder or an archive, the start of each file's digest, `MARK` digits.
     """
 
@@ -73,6 +74,7 @@ class Sample:
     findings: tuple[str, ...] = ()
     sex: Sex | None = None
     age: float | None = None
+    looks: Modality | None = None
     digest: str = ""
     members: tuple[str, ...] = ()
 

@@ -45,13 +45,26 @@ class SliceAnswer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GateCheck:
+    """What one check of the gate found.
+
+    flagged: it is judged all the same, and a warning says why. value: what was measured, and limit: the most or the
+    least that it may be; None where something is read and not measured.
+    """
+
+    verdict: Literal["passed", "flagged", "refused"]
+    value: float | None = None
+    limit: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Prediction:
     """The answer for one path, accepted or refused; its JSON is what `predict --json` prints.
 
     probabilities: class -> 0..1, summing to 1, calibrated; empty where refused. There is no entry for a class that the
         model was not trained on. raw: the same before calibration, as the graph gave them. decision: the class
         decided for. threshold: on the positive class's probability, None for argmax. reasons: why it was refused.
-        outputs: kind -> file written.
+        outputs: kind -> file written. gate: check -> what it found, of the checks that measured or objected.
     set: the classes that the answer cannot rule out (see `core.trust.Conformal`), in the model's order; empty where the
         bundle has no such rule. prevalence: class -> share that probabilities were re-weighted for; empty where not.
     precision: what the graph ran in ("fp32", "bf16").
@@ -66,6 +79,7 @@ class Prediction:
     bundle: str
     reasons: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    gate: Mapping[str, GateCheck] = field(default_factory=dict)
     probabilities: Mapping[str, float] = field(default_factory=dict)
     decision: str | None = None
     threshold: float | None = None

@@ -90,6 +90,16 @@ class ScreeningNet(nn.Module):
         return probabilities(logits, self.net.classes), cam
 
 
+class FamiliarNet(ScreeningNet):
+    """The same with the means of the backbone's last map, `[N, C]`, by which unfamiliar pictures are found."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:  # type: ignore[override]
+        """`(probabilities, cam, features)` of grey 0..1 images `[N, 1, H, W]`."""
+        maps, earlier = self.net.maps(x)
+        logits, cam, _ = self.net.head.answer(maps, self.seeds, earlier)
+        return probabilities(logits, self.net.classes), cam, maps.mean(dim=(2, 3))
+
+
 def build(
     stage: Stage, classes: ClassSet, *, input_size: tuple[int, int], weights_dir: Path | None, seed: int
 ) -> tuple[Net, WeightsUsed | None]:

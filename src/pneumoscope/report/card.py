@@ -67,6 +67,7 @@ def _training_data(facts: Facts) -> str:
         f"Modalities, by what the files or the data state: {plain(words.counts(data.modalities))}.",
         f"Sources: {plain(', '.join(data.sources)) or 'not named'}.",
         *(f"By {plain(by)}, images: {plain(words.tally(values))}." for by, values in data.told.items()),
+        words.familiar(facts),
         f"Digest of the data: `{code(data.dataset)}`.",
     ]
     if data.left_out:

@@ -12,7 +12,7 @@ from pneumoscope.bundle import DataCard, Facts
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.paper import Paper
 from pneumoscope.core.recipe import Recipe
-from pneumoscope.core.result import Evaluation, Interval, Part, Prediction
+from pneumoscope.core.result import Evaluation, GateCheck, Interval, Part, Prediction
 
 DISCLAIMER = (
     "For research use only. This is not a medical device: nothing here is a diagnosis, and no decision about a "
@@ -118,6 +118,38 @@ def verdict(prediction: Prediction, classes: ClassSet) -> str:
     if len(classes.names) == 2 and positive is not None and prediction.decision != positive:
         return f"Does not look like {positive}"
     return f"Looks like {prediction.decision}"
+
+
+# check of the gate that measures -> what it measures, and whether its limit is the least or the most
+GATE = {
+    "kind": ("Looks like a chest image of the right kind", "at least"),
+    "turn": ("Looks turned", "below"),
+    "negative": ("Looks like a negative", "below"),
+    "view": ("Looks like a lateral view", "below"),
+    "lungs": ("Lung fields, as a share of the picture", "at least"),
+    "lung": ("Lung, as a share of what is denser", "at least"),
+    "familiar": ("Distance from what was learned from", "at most"),
+    "age": ("Age in years", "at least"),
+}
+
+
+def gate(checks: Mapping[str, GateCheck]) -> list[tuple[str, str]]:
+    """What the gate measured: a title, and the value with its limit in words."""
+    return [
+        (title, f"{check.value:.2f} ({rule} {check.limit:.2f})")
+        for name, (title, rule) in GATE.items()
+        if (check := checks.get(name)) is not None and check.value is not None and check.limit is not None
+    ]
+
+
+def familiar(facts: Facts) -> str:
+    """Whether a bundle finds pictures that are unlike those it learned from, one sentence."""
+    if facts.familiar is None:
+        return "It has no test whether a picture is like those that it learned from."
+    return (
+        f"A picture further from what it learned from than {facts.familiar.limit:.2f} is flagged, as is 1 in 100 of "
+        f"its own: fitted on {facts.familiar.n_learned:,} of its images, the limit on {facts.familiar.n_held_out:,}."
+    )
 
 
 def threshold_title(name: str) -> str:

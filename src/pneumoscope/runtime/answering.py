@@ -14,9 +14,11 @@ from pneumoscope.core.image import Image2D, Volume
 from pneumoscope.core.result import Explanation, Prediction
 from pneumoscope.core.study import Study
 from pneumoscope.prep import pipeline
-from pneumoscope.runtime import engine, studies, study_engine, volumes
+from pneumoscope.runtime import engine, familiar, studies, study_engine, volumes
 from pneumoscope.runtime.deciding import Decider
 from pneumoscope.runtime.engine import Engine, PrecisionName
+from pneumoscope.runtime.familiar import Likeness
+from pneumoscope.runtime.finding import Verdict
 from pneumoscope.runtime.screened import Ready, ReadyImage, Screened, Shown
 from pneumoscope.runtime.study_engine import StudyEngine
 from pneumoscope.runtime.volume_engine import VolumeEngine
@@ -50,6 +52,11 @@ class Answerer:
         _ = self.volume_engine if self.recipe.of_volumes else self.study_engine
 
     @functools.cached_property
+    def likeness(self) -> Likeness | None:
+        """The test whether pictures are like those learned from; None where the bundle has none."""
+        return familiar.of_bundle(self.bundle)
+
+    @functools.cached_property
     def engine(self) -> Engine:
         """Of images and slices."""
         return engine.of_bundle(self.bundle, precision=self._precision, threads=self._threads)
@@ -69,9 +76,15 @@ class Answerer:
         if not ready:
             return []
         start = time.perf_counter()
-        probabilities, cams = self.engine.run(np.stack([r.prepared.pixels for r in ready]))
+        x = np.stack([r.prepared.pixels for r in ready])
+        if self.likeness is None:
+            probabilities, cams = self.engine.run(x)
+            given = [r.prediction for r in ready]
+        else:
+            probabilities, cams, features = self.engine.describe(x)
+            given = [self._liked(r.prediction, features[i : i + 1]) for i, r in enumerate(ready)]
         each = (time.perf_counter() - start) / len(ready)
-        decided = self.decider.fill([r.prediction for r in ready], probabilities)
+        decided = self.decider.fill(given, probabilities)
         results = []
         for r, one, cam in zip(ready, decided, cams, strict=True):
             prediction = replace(one, seconds=round(one.seconds + each, 4))
@@ -81,6 +94,15 @@ class Answerer:
             else:
                 results.append(Screened(prediction=prediction, modality=image.modality))
         return results
+
+    def _liked(self, prediction: Prediction, features: np.ndarray | None) -> Prediction:
+        """With what the test of likeness finds of its pictures' features `[n, F]`."""
+        facts = self.bundle.facts.familiar
+        if self.likeness is None or facts is None or features is None:
+            return prediction
+        verdict = Verdict(findings=(familiar.judge(self.likeness, features, facts.limit),))
+        warnings = (*prediction.warnings, *verdict.warnings)
+        return replace(prediction, warnings=warnings, gate={**prediction.gate, **verdict.checks})
 
     def _with_map(
         self, prediction: Prediction, image: Image2D, prepared: Image2D, cam: np.ndarray, target: str
@@ -125,7 +147,8 @@ class Answerer:
         classes, study, volume = self.recipe.classes, ready.study, ready.study.volume
         described = studies.describe(self.engine, study, self.recipe)
         judged = studies.judge(described, self.recipe, self.study_engine)
-        (decided,) = self.decider.fill([ready.prediction], judged.probabilities[np.newaxis])
+        given = self._liked(ready.prediction, described.features)
+        (decided,) = self.decider.fill([given], judged.probabilities[np.newaxis])
         focus = target or studies.focus(described.probabilities, str(decided.decision), classes)
         spacing = None if volume is None else volume.geometry.spacing_mm[0]
         chosen = studies.that_matter(described.probabilities[:, classes.index(focus)], spacing)

@@ -68,6 +68,11 @@ class Graph:
         """How many inputs it takes."""
         return len(self._compiled.inputs)
 
+    @property
+    def outputs(self) -> int:
+        """How many outputs it gives."""
+        return len(self._compiled.outputs)
+
     def infer(self, inputs: list[np.ndarray], outputs: int, rule: str) -> list[np.ndarray]:
         """The first `outputs` answers, float32, to float32 inputs. rule: what the graph must do, for the message."""
         with self._named(rule):
@@ -116,7 +121,7 @@ class Graph:
 class Engine(Graph):
     """A compiled screening graph: grey 0..1 images in, probabilities and Grad-CAM maps out; see `Graph`.
 
-    A graph of slices of studies also gives the features that a graph of studies takes.
+    It may give features, too: those that a graph of studies takes, or that unfamiliar pictures are found by.
     """
 
     def __init__(self, graph: bytes, *, precision: PrecisionName = "fp32", threads: int = 0) -> None:
@@ -132,11 +137,16 @@ class Engine(Graph):
         return probabilities, cam
 
     def describe(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """As `run`, and features `[N, F]`: only a graph of slices of studies has them."""
+        """As `run`, and features `[N, F]`, where `describes`."""
         probabilities, cam, features = self._answers(images, 3)
         if features.ndim != 2 or len(features) != len(images):
             raise self.unfit(f"features [{len(images)}, F]", f"{features.shape}")
         return probabilities, cam, features
+
+    @property
+    def describes(self) -> bool:
+        """Whether it gives features; graphs of images in older bundles do not."""
+        return self.outputs == 3
 
     def _answers(self, images: np.ndarray, outputs: int) -> list[np.ndarray]:
         x = np.ascontiguousarray(images[:, np.newaxis], dtype=np.float32)
@@ -171,7 +181,8 @@ def of_bundle(bundle: Bundle, *, precision: PrecisionName = "fp32", threads: int
         _core()  # a quarter of a second of imports, beside which as much is hashed
         engine = Engine(graph.result(), precision=precision, threads=threads)
     recipe = bundle.facts.recipe
-    engine.require(*pipeline.input_size(recipe), len(recipe.classes.names), features=bool(recipe.members))
+    features = bool(recipe.members) or bundle.facts.familiar is not None or engine.describes
+    engine.require(*pipeline.input_size(recipe), len(recipe.classes.names), features=features)
     return engine
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from pneumoscope.bundle import Bundle
-from pneumoscope.core.image import Modality
 from pneumoscope.core.result import Prediction
 from pneumoscope.core.study import Study
 from pneumoscope.errors import BundleError, InputError, PneumoscopeError
@@ -24,6 +23,7 @@ from pneumoscope.prep import pipeline
 from pneumoscope.runtime import gate
 from pneumoscope.runtime.answering import Answerer
 from pneumoscope.runtime.engine import PrecisionName
+from pneumoscope.runtime.finding import Verdict
 from pneumoscope.runtime.screened import Ready, ReadyImage, Screened
 
 BATCH = 8
@@ -65,6 +65,8 @@ class Screener:
         self.precision: PrecisionName = precision
         self.answerer = Answerer(bundle, precision=precision, threads=threads, prevalence=prevalence)
         self._say = say
+        # a recipe may take what this bundle never learned from
+        self._modalities = tuple(m for m in self.recipe.modalities if facts.data.knows(m)) or self.recipe.modalities
 
     def screen(
         self,
@@ -155,7 +157,7 @@ class Screener:
         warnings = self._warnings(study, verdict)
         if verdict.reasons:
             refused = self.refused(path, *verdict.reasons, seconds=time.perf_counter() - start)
-            return replace(refused, prediction=replace(refused.prediction, warnings=warnings))
+            return replace(refused, prediction=replace(refused.prediction, warnings=warnings, gate=verdict.checks))
         alone = study.volume is None and not self.recipe.members
         prepared = pipeline.run(study.images[0], self.recipe.prep) if alone else None
         prediction = Prediction(
@@ -163,6 +165,7 @@ class Screener:
             accepted=True,
             bundle=self.bundle.facts.id,
             warnings=warnings,
+            gate=verdict.checks,
             threshold=self.bundle.facts.threshold,
             precision=self.precision,
             seconds=time.perf_counter() - start,
@@ -171,25 +174,14 @@ class Screener:
             return Ready(prediction=prediction, study=study)
         return ReadyImage(prediction=prediction, study=study, prepared=prepared)
 
-    def _verdict(self, study: Study) -> gate.Verdict:
+    def _verdict(self, study: Study) -> Verdict:
         recipe = self.recipe
-        return gate.judge(study, recipe.modalities, series=recipe.of_studies, whole=recipe.of_volumes)
+        found = gate.judge(study, self._modalities, series=recipe.of_studies, whole=recipe.of_volumes)
+        return gate.with_lungs(study, found)
 
-    def _warnings(self, study: Study, verdict: gate.Verdict) -> tuple[str, ...]:
+    def _warnings(self, study: Study, verdict: Verdict) -> tuple[str, ...]:
         read = (study.volume,) if study.volume is not None else study.images
-        modalities: list[Modality | None] = [image.modality for image in study.images]
-        if study.volume is not None and self.recipe.of_studies:
-            modalities = ["ct"]
-        unlearned = (warning for modality in modalities for warning in self._unlearned(modality))
-        found = (*study.warnings, *(w for one in read for w in one.warnings), *verdict.warnings, *unlearned)
-        return tuple(dict.fromkeys(found))
-
-    def _unlearned(self, modality: Modality | None) -> tuple[str, ...]:
-        """A warning where the method takes an image's modality but this model never learned from it."""
-        learned = self.bundle.facts.data.modalities
-        if modality is None or learned.get(modality, 0) or learned.get("not stated", 0):
-            return ()
-        return (f"This is {gate.NAMES[modality]}, and the model learned from none; its answer means little.",)
+        return tuple(dict.fromkeys((*study.warnings, *(w for one in read for w in one.warnings), *verdict.warnings)))
 
     def refused(self, path: str, *reasons: str, seconds: float = 0.0) -> Screened:
         """What is said of a path that may not, or cannot, be judged."""

@@ -31,7 +31,7 @@ LEAST = 0.5
 
 
 class Described(NamedTuple):
-    """What a slice network says of S slices: `[S, K]`, `[S, K, h, w]`, and `[S, F]`, None where nobody asks for it."""
+    """What a slice network says of S slices: `[S, K]`, `[S, K, h, w]`, and `[S, F]`, None where it gives none."""
 
     probabilities: np.ndarray
     cams: np.ndarray
@@ -48,7 +48,7 @@ class Judged(NamedTuple):
 
 def describe(engine: Engine, study: Study, recipe: Recipe) -> Described:
     """Every slice of a study through the slice network, in order."""
-    ask: Callable[[np.ndarray], tuple[np.ndarray, ...]] = engine.describe if recipe.members else engine.run
+    ask: Callable[[np.ndarray], tuple[np.ndarray, ...]] = engine.describe if engine.describes else engine.run
     count = slice_count(study)
     parts: list[tuple[np.ndarray, ...]] = []
     with ThreadPoolExecutor(max_workers=PREPARERS) as pool:
@@ -60,7 +60,7 @@ def describe(engine: Engine, study: Study, recipe: Recipe) -> Described:
                 parts.append(ask(np.stack([slice_.result() for slice_ in ahead])))
             ahead = preparing
     joined = [np.concatenate(part) for part in zip(*parts, strict=True)]
-    return Described(joined[0], joined[1], joined[2] if recipe.members else None)
+    return Described(joined[0], joined[1], joined[2] if engine.describes else None)
 
 
 def slice_count(study: Study) -> int:

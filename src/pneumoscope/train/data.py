@@ -31,11 +31,11 @@ from pneumoscope.prep import pipeline
 from pneumoscope.prep.sizes import input_size
 from pneumoscope.prep.slices import interpolated
 from pneumoscope.prep.volume_steps import prepare_volume
-from pneumoscope.runtime import gate
+from pneumoscope.runtime import gate, looks
 from pneumoscope.train.copies import copies_of
 from pneumoscope.train.notes import together
 
-FORMAT = 4  # raised when what lies in a prepared file changes
+FORMAT = 5  # raised when what lies in a prepared file changes
 AHEAD = 256  # images that may be ready and wait for the disk
 
 
@@ -115,7 +115,8 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
         write_json(about, _prepare_into(path, dataset, recipe, progress))
     found = from_json(_Read, json.loads(about.read_text(encoding="utf-8")))
     samples = [
-        _row(dataset.samples[at], found.slices[i], found.modalities[i], name) for i, at in enumerate(found.taken)
+        dataclasses.replace(_row(dataset.samples[at], found.slices[i], found.modalities[i], name), looks=found.looks[i])
+        for i, at in enumerate(found.taken)
     ]
     images: np.ndarray = np.memmap(path, np.float32, "r", shape=(len(samples), *input_size(recipe)))
     # samples stand in the order of their names; so do images, but for names with a blank or such after another's end
@@ -141,7 +142,8 @@ def prepare(dataset: Dataset, recipe: Recipe, folder: Path, progress: Progress) 
 
 def _named_by(dataset: Dataset, recipe: Recipe) -> list[object]:
     """What prepared images depend on: the files, the steps, and what decides which are made beside the scans' own."""
-    found: list[object] = [[s.digest for s in dataset.samples], to_json(recipe.prep), to_json(recipe.modalities)]
+    files = [s.digest for s in dataset.samples]
+    found: list[object] = [files, to_json(recipe.prep), to_json(recipe.modalities), looks.digest()]
     if recipe.of_volumes and recipe.copies:
         return [*found, to_json(recipe.copies), recipe.protocol.seed, [s.label for s in dataset.samples]]
     if recipe.slices_between and not recipe.of_volumes:
@@ -185,7 +187,7 @@ class _Read:
 
     taken: position of its sample. slices: its number in a series, the name of a copy, None for an image or a volume.
     names: of the file that a slice came from, relative to the dataset's folder. modalities: what the files say; None
-    where they do not.
+    where they do not. looks: what the gate takes the pictures for.
     """
 
     taken: tuple[int, ...]
@@ -193,6 +195,7 @@ class _Read:
     names: tuple[str, ...]
     pixels: tuple[int, ...]
     modalities: tuple[Modality | None, ...]
+    looks: tuple[Modality | None, ...]
     notes: tuple[str, ...]
 
 
@@ -208,6 +211,7 @@ class _One(NamedTuple):
     names: tuple[str, ...] = ()
     pixels: int = 0
     modality: Modality | None = None
+    looks: Modality | None = None
     notes: tuple[str, ...] = ()
     refused: str = ""
     bad: str = ""
@@ -218,7 +222,7 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
     bad: list[str] = []
     notes: Counter[str] = Counter()
     refused: list[str] = []
-    taken: list[tuple[int, float | str | None, str, int, Modality | None]] = []
+    taken: list[tuple[int, float | str | None, str, int, Modality | None, Modality | None]] = []
     # images are written as they are read, and samples stand in the order of their names: so must slices among them
     order = sorted(range(len(dataset)), key=lambda i: slice_name(dataset.samples[i].file, 0))
     with part.open("wb") as file, ThreadPoolExecutor(max_workers=2) as pool:
@@ -233,7 +237,8 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
                     file.write(np.ascontiguousarray(one.images, dtype=np.float32).tobytes())
                     numbers = one.numbers or (None,)
                     names = one.names or ("",)
-                    taken += [(i, n, name, one.pixels, one.modality) for n, name in zip(numbers, names, strict=True)]
+                    about = one.pixels, one.modality, one.looks
+                    taken += [(i, n, name, *about) for n, name in zip(numbers, names, strict=True)]
                     notes.update(one.notes)
                 start += 1
                 progress("reading images", start, len(dataset))
@@ -248,13 +253,14 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
     lines = together(notes, len(dataset), noun)
     if refused:
         lines.insert(0, f"{len(refused)} of {len(dataset)} {noun} were left out, the first one for: {refused[0]}")
-    columns = list(zip(*taken, strict=True)) or [(), (), (), (), ()]
+    columns = list(zip(*taken, strict=True)) or [(), (), (), (), (), ()]
     return _Read(
         taken=columns[0],
         slices=columns[1],
         names=columns[2],
         pixels=columns[3],
         modalities=columns[4],
+        looks=columns[5],
         notes=tuple(lines),
     )
 
@@ -266,9 +272,11 @@ def _read(dataset: Dataset, sample: Sample, recipe: Recipe) -> _One:
         if verdict.reasons:
             return _One(refused=verdict.reasons[0])  # without the file's name, which may be a patient's
         if study.volume is not None and recipe.of_volumes:
-            return _whole(study.volume, dataset, sample, recipe, (*study.warnings, *verdict.warnings))
+            one = _whole(study.volume, dataset, sample, recipe, (*study.warnings, *verdict.warnings))
+            return one._replace(looks=verdict.looks)
         if study.volume is not None:
-            return _series(study.volume, dataset, sample, recipe, (*study.warnings, *verdict.warnings))
+            one = _series(study.volume, dataset, sample, recipe, (*study.warnings, *verdict.warnings))
+            return one._replace(looks=verdict.looks)
         image = study.images[0]
         prepared = pipeline.run(image, recipe.prep)
     except PneumoscopeError as error:
@@ -277,6 +285,7 @@ def _read(dataset: Dataset, sample: Sample, recipe: Recipe) -> _One:
         images=prepared.pixels[np.newaxis],
         pixels=image.shape[0] * image.shape[1],
         modality=image.modality,
+        looks=verdict.looks,
         notes=(*study.warnings, *image.warnings, *verdict.warnings),
     )
 

@@ -32,7 +32,7 @@ from pneumoscope.nets.weights import WeightsUsed
 from pneumoscope.prep import pipeline
 from pneumoscope.prep.volume_steps import prepare_volume
 from pneumoscope.runtime import check
-from pneumoscope.train import graphs
+from pneumoscope.train import familiar, graphs
 from pneumoscope.train.patients import Patients
 
 INTENDED_USE = (
@@ -51,6 +51,7 @@ def write_bundle(
     checked: Sequence[np.ndarray],
     threshold: float | None,
     trust: Trust | None = None,
+    likeness: familiar.Pictures | None = None,
     evaluation: Evaluation,
     used: WeightsUsed | None,
     card: object,
@@ -61,8 +62,8 @@ def write_bundle(
     learned: by role, the images that were learned from and chosen on. seen: the files that any of it has seen.
     patients: the networks of studies, None where images are judged. checked: prepared images `[n, H, W]`, of one study
     each where studies are judged slice by slice, or volumes `[n, D, H, W]`. threshold: on probabilities that `trust`
-    calibrates, None for the most probable class. card: a function from facts to the text of
-    README.md; the report layer above has it.
+    calibrates, None for the most probable class. likeness: what the test of likeness is fitted on, None for none.
+    card: a function from facts to the text of README.md; the report layer above has it.
 
     Raises:
         IntegrityError: a graph that does not answer as torch does; nothing is written.
@@ -72,6 +73,7 @@ def write_bundle(
     study_net = None if patients is None else _study_net(patients, recipe)
     rule = graphs.Rule(threshold, Calibrator() if trust is None else trust.calibrator)
     exported, precisions = _graphs(net, study_net, checked, rule)
+    known = None if likeness is None else familiar.fit(exported[bundles.GRAPH], likeness)
     facts = Facts(
         name=recipe.title,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
@@ -79,6 +81,7 @@ def write_bundle(
         recipe=recipe,
         threshold=threshold,
         trust=trust,
+        familiar=None if known is None else known[0],
         precisions=precisions,
         explains="features" if net.head.convolution is None else "head.maps",
         evaluation=evaluation,
@@ -91,6 +94,7 @@ def write_bundle(
     )
     files = {
         **exported,
+        **({} if known is None else {bundles.FAMILIAR: known[1]}),
         bundles.WEIGHTS: _weights(net),
         **({} if study_net is None else {bundles.STUDY_WEIGHTS: _weights(study_net)}),
         bundles.SEEN: "\n".join(sorted({mark for s in seen for mark in s.marks})).encode(),
@@ -169,6 +173,7 @@ def _data_card(dataset: Dataset) -> DataCard:
         sources=tuple(sorted({s.source for s in dataset.samples if s.source}))[:20],
         dataset=dataset.digest,
         left_out=dataset.left_out,
+        looks=Counter(s.looks or "not looked at" for s in dataset.samples),
         told=parts.counted(dataset.samples, ("view", "sex", "age")),
     )
 

@@ -15,7 +15,7 @@ from pneumoscope.core.trust import Calibrator
 from pneumoscope.errors import IntegrityError
 from pneumoscope.evaluate import calibrate
 from pneumoscope.evaluate.decide import decide
-from pneumoscope.nets.build import Net, ScreeningNet
+from pneumoscope.nets.build import FamiliarNet, Net, ScreeningNet
 from pneumoscope.nets.study import DescribingNet, StudyNet
 from pneumoscope.nets.unet import Shares
 from pneumoscope.nets.volume import ScreeningVolume, VolumeNet
@@ -33,15 +33,15 @@ RAW = Calibrator()
 
 
 def to_onnx(net: Net, input_size: tuple[int, int]) -> bytes:
-    """The screening graph as ONNX: `images [N, 1, H, W]` -> `probabilities [N, K]`, `cam [N, K, h, w]`.
+    """The screening graph as ONNX: see `FamiliarNet`; `images [N, 1, H, W]` -> `probabilities`, `cam`, `features`.
 
     Notes that the exporter leaves in the graph (paths and source lines of this machine) are removed.
     """
     return _exported(
-        ScreeningNet(net),
+        FamiliarNet(net),
         (torch.zeros(2, 1, *input_size),),
         ["images"],
-        ["probabilities", "cam"],
+        ["probabilities", "cam", "features"],
         ({0: torch.export.Dim("n", min=1)},),
     )
 

@@ -29,7 +29,7 @@ from pneumoscope.evaluate import benefit, metrics, thresholds
 from pneumoscope.evaluate.paired import Answers
 from pneumoscope.evaluate.parts import by_part
 from pneumoscope.evaluate.split import final_split, make_split, split_of
-from pneumoscope.train import levels
+from pneumoscope.train import familiar, levels
 from pneumoscope.train.bench import Bench, bench_of
 from pneumoscope.train.checkpoint import Progression, load_tensors
 from pneumoscope.train.data import Prepared, prepare
@@ -290,6 +290,7 @@ def _final(
             patients=fitted.patients,
             checked=_checked(bench),
             **shipped(bench, found, evaluation, at)._asdict(),
+            likeness=familiar.pictures(bench, train, val),
             evaluation=evaluation,
             used=fitted.used,
             card=card,
