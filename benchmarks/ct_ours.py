@@ -45,7 +45,7 @@ def parts(screener: Screener, folder: Path) -> dict[str, dict[str, float]]:
     answers = [runner.describe(np.stack(prepared[i : i + studies.BATCH])) for i in range(0, count, studies.BATCH)]
     lap("network")
     p, cams, features = (np.concatenate(part) for part in zip(*answers, strict=True))
-    judged = studies.judge(studies.Described(p, cams, features), screener.recipe, screener._study_engine)
+    judged = studies.judge(studies.Described(p, cams, features), screener.recipe, screener.answerer.study_engine)
     lap("patient")
     chosen = studies.that_matter(p[:, int(judged.probabilities.argmax())], study.volume.geometry.spacing_mm[0])
     for number in chosen:
@@ -61,7 +61,7 @@ def main() -> None:
         print(json.dumps(parts(screener, folder)))
         return
     height, width = pipeline.input_size(screener.recipe)
-    screener._engine.describe(np.zeros((studies.BATCH, height, width), np.float32))
+    screener.answerer.engine.describe(np.zeros((studies.BATCH, height, width), np.float32))
     start, cpu = time.perf_counter(), time.process_time()
     (screened,) = screener.screen([folder])
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu

@@ -36,6 +36,39 @@ def test_a_bundle_is_measured_on_images_that_it_has_not_seen(made_run: Path, tmp
     assert (out / "report.html").exists()
 
 
+def test_an_evaluation_stands_beside_the_bundles_own_and_fills_its_checklist(made_run: Path, tmp_path: Path) -> None:
+    data = phantoms.write_xrays(tmp_path / "new", patients=30, seed=79, size=96)
+    with (data / "labels.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    with (data / "labels.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "sex", "age"])
+        writer.writeheader()
+        patients = sorted({row["patient_id"] for row in rows})
+        for row in rows:
+            i = patients.index(row["patient_id"])
+            writer.writerow(row | {"sex": "FM"[i % 2], "age": f"{20 + i:03d}Y"})
+    bundle, out = str(made_run / "bundle"), tmp_path / "out"
+    evaluation = api.evaluate(bundle, [data], out=out, mapping=MAPPING)
+    own, moved = bundles.load(bundle).facts, evaluation.transfer
+    assert moved is not None
+    assert own.evaluation is not None
+    assert evaluation.bundle == own.id
+    assert moved.metrics["accuracy"].own == own.evaluation.metrics["accuracy"]
+    assert moved.metrics["accuracy"].here == evaluation.metrics["accuracy"]
+    assert {part.n_patients for part in evaluation.parts["sex"].values()} == {15}
+    assert list(evaluation.parts["age"]) == ["18 to 39", "40 to 64"]
+    assert evaluation.benefit is not None
+    assert own.evaluation.benefit is not None
+    assert own.evaluation.transfer is None
+    text = api.checklist(bundle, external=out)
+    assert "by sex elsewhere: female (" in text
+    assert "torch " in text  # of the run that it lies in
+    assert "environment.json is not beside" in api.checklist("phantom")
+    with pytest.raises(UsageError, match="expected an evaluation of bundle"):
+        api.checklist("phantom", external=out)
+    assert api.card(bundle).startswith(f"# {own.name}\n")
+
+
 def test_images_that_were_trained_on_are_refused(made_run: Path, tiny_data: Path, tmp_path: Path) -> None:
     with pytest.raises(LeakError, match="expected images that the bundle has not seen"):
         api.evaluate(str(made_run / "bundle"), [tiny_data], out=tmp_path / "out", mapping=MAPPING)

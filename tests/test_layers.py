@@ -31,6 +31,7 @@ LAYERS = (
     ("audit",),
     ("report",),
     ("reading", "running", "planning"),  # of the api's layer: what it reads and runs with
+    ("evaluating",),  # and what stands behind a door of it
     ("api", "datasets", "comparing", "tuning"),
     ("demo", "doctor"),
     ("app",),

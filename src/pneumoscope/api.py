@@ -6,7 +6,6 @@ torch is imported inside the functions that train or need gradients; screening r
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,11 @@ from pneumoscope.core.files import new_folder, unfinished, write_bytes, write_js
 from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.resolve import resolve_all
 from pneumoscope.core.result import Evaluation, Explanation, Gallery, Picture, Prediction
-from pneumoscope.errors import InputError, LeakError, UsageError
+from pneumoscope.errors import InputError, UsageError
 from pneumoscope.evaluate.thresholds import read_rules
+from pneumoscope.evaluating import card as card
+from pneumoscope.evaluating import checklist as checklist
+from pneumoscope.evaluating import evaluate as evaluate
 from pneumoscope.recipes import find
 from pneumoscope.running import needs_training_extra, run_one, write_report
 
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from pneumoscope.core.stage import Step
     from pneumoscope.core.study import Study
     from pneumoscope.runtime.engine import PrecisionName
-    from pneumoscope.runtime.screen import Screened
+    from pneumoscope.runtime.screened import Screened
 
 
 def load_study(path: str | Path, *, series_uid: str | None = None) -> Study:
@@ -49,6 +51,7 @@ def predict(
     explain: bool = False,
     series_uid: str | None = None,
     precision: PrecisionName = "fp32",
+    prevalence: Mapping[str, float] | None = None,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda text: None,
 ) -> list[Prediction]:
@@ -56,17 +59,18 @@ def predict(
 
     out: a new folder for predictions.json and report.html; with `explain` also an overlay and a map of every image,
         and of every slice that matters (numbered from 1 at the feet).
+    prevalence: class -> share of it among the patients screened, for some classes; see `runtime.deciding`.
     say: told of each file in a folder or archive that is no image and was passed over.
 
     Raises:
         BundleError, IntegrityError: a bundle that cannot be used.
-        UsageError: an `out` in use, no paths, or a precision that this CPU does not have.
+        UsageError: an `out` in use, no paths, a precision that this CPU lacks, or a prevalence that does not fit.
     """
     from pneumoscope.runtime.screen import Screener
 
     if not paths:
         raise UsageError("PATH: expected at least one file, folder or zip, found none.")
-    screener = Screener(bundles.load(bundle), precision=precision, say=say)
+    screener = Screener(bundles.load(bundle), precision=precision, say=say, prevalence=prevalence)
     results = screener.screen([Path(p) for p in paths], series_uid=series_uid, maps=out is not None)
     if out is None:
         return [r.prediction for r in _counted(results, progress)]
@@ -201,11 +205,11 @@ def _layer_maps(bundle: Bundle, images: Sequence[Image2D], layer: str, target: s
 
     from pneumoscope.explain.rebuild import layer_cams
     from pneumoscope.prep import pipeline
-    from pneumoscope.runtime import screen
+    from pneumoscope.runtime import answering
 
     prepared = [pipeline.run(image, bundle.facts.recipe.prep) for image in images]
     cams = layer_cams(bundle, np.stack([p.pixels for p in prepared]), layer=layer, target=target)
-    return [screen.explain(cam, p, layer=layer, target=target) for cam, p in zip(cams, prepared, strict=True)]
+    return [answering.explain(cam, p, layer=layer, target=target) for cam, p in zip(cams, prepared, strict=True)]
 
 
 def _inside(bundle: Bundle, result: Screened, layer: str | None) -> dict[str, Picture]:
@@ -271,17 +275,8 @@ def train(
     resolved = resolve_all(found, variant=variant, protocols=wanted, overrides=overrides)
     rules = read_rules(at, resolved[0].classes, fitted=True)
     needs_training_extra("training")
-    if (
-        len(resolved) > 1
-        and out.is_dir()
-        and {p.name for p in out.iterdir() if not unfinished(p)}
-        - {
-            "honest",
-            "paper",
-            "cache",
-            "report.html",
-        }
-    ):
+    ours = {"honest", "paper", "cache", "report.html"}
+    if len(resolved) > 1 and out.is_dir() and {p.name for p in out.iterdir() if not unfinished(p)} - ours:
         raise UsageError(f"--out: expected a new or empty folder or a run to resume, found other files in '{out}'.")
     from pneumoscope import reading
 
@@ -300,62 +295,6 @@ def train(
         together = dataclasses.replace(resolved[0], protocols=tuple(r.protocol for r in resolved))
         write_report(out, evaluations, together, pictures, datasets)
     return evaluations
-
-
-def evaluate(
-    bundle: str,
-    data: Sequence[str | Path],
-    *,
-    out: Path,
-    mapping: Mapping[str, str] | None = None,
-    ungrouped: bool = False,
-    at: Sequence[str] = (),
-    progress: Progress = silent,
-    say: Callable[[str], None] = lambda text: None,
-) -> Evaluation:
-    """How good a bundle is on labelled images that it has not seen: predictions.csv, evaluation.json, report.html.
-
-    at: thresholds in 0..1 to study, too.
-
-    Raises:
-        UsageError: thresholds that do not fit, or an `out` in use.
-        LeakError: images that the bundle was trained on.
-        DataError: data that cannot be used.
-    """
-    from pneumoscope.runtime.assess import assess
-
-    loaded = bundles.load(bundle)
-    facts = loaded.facts
-    rules = read_rules(at, facts.recipe.classes, fitted=False)
-    from pneumoscope import reading
-    from pneumoscope.io import manifest
-
-    roots = [Path(folder) for folder in data]
-    manifest.check_mapping(roots, facts.recipe.classes.names, mapping or {})
-    dataset, warnings = reading.read_data(
-        roots,
-        facts.recipe.classes,
-        mapping=mapping or {},
-        modalities=facts.recipe.modalities,
-        ungrouped=ungrouped,
-        say=say,
-    )
-    known = loaded.seen()
-    seen = [s.file for s in dataset.samples if s.is_among(known)]
-    if seen:
-        raise LeakError(
-            f"--data: expected images that the bundle has not seen, found {len(seen)} of {len(dataset)} among those it "
-            f"was trained on ('{seen[0]}' for one). Leave them out, or see the bundle's own out-of-fold evaluation."
-        )
-    start = time.monotonic()
-    with new_folder(out) as folder:
-        evaluation = assess(loaded, dataset, folder, warnings=warnings, progress=progress, at=rules)
-        write_json(folder / "evaluation.json", evaluation)
-        run = {"bundle": facts.id, "seconds": f"{time.monotonic() - start:.1f}"}
-        from pneumoscope.report import html
-
-        write_text(folder / "report.html", html.evaluation_report([evaluation], facts.recipe, run=run))
-    return evaluation
 
 
 def verify(bundle: str) -> float:

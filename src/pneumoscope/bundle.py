@@ -21,6 +21,7 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.result import Evaluation
 from pneumoscope.core.serial import Mismatch, digest, from_json, parse_json, to_json
+from pneumoscope.core.trust import Trust
 from pneumoscope.errors import BundleError, IntegrityError
 
 FORMAT = 2
@@ -42,7 +43,7 @@ class DataCard:
     """What a bundle was trained on.
 
     counts: class -> images. modalities: "xray", "ct" or "not stated" -> images, by the files or the manifest. sources:
-    as the manifest's `source` column names them.
+    as the manifest's `source` column names them. told: "view", "sex", "age" -> value -> images, where data states it.
     """
 
     n_images: int
@@ -53,6 +54,7 @@ class DataCard:
     sources: tuple[str, ...]
     dataset: str
     left_out: Mapping[str, int] = field(default_factory=dict)
+    told: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,12 +89,14 @@ class PretrainedWeights:
 class Facts:
     """All that bundle.json says; see the design, section 4.
 
-    threshold: on the positive class's probability; None for argmax. files: path -> SHA-256.
+    threshold: on the positive class's probability, calibrated; None for argmax. files: path -> SHA-256.
+    trust: calibration, prediction sets and operating points; None in bundles older than these, whose answers are the
+    graph's own.
     before: what stages of other data roles learned from, by role.
     explains: name of the layer whose Grad-CAM is an output of the graph.
 
     Raises:
-        BundleError: a threshold that no class has, or that is no probability.
+        BundleError: a threshold that no class has, or that is no probability; a calibration of other classes.
     """
 
     format: int = FORMAT
@@ -110,6 +114,7 @@ class Facts:
     limits: tuple[str, ...]
     licence: str
     before: Mapping[str, DataCard] = field(default_factory=dict)
+    trust: Trust | None = None
     files: Mapping[str, str] = field(default_factory=dict)
     id: str = ""
 
@@ -119,6 +124,18 @@ class Facts:
             raise BundleError(f"threshold: expected a probability from 0 to 1, found {self.threshold}.")
         if self.threshold is not None and self.recipe.classes.positive is None:
             raise BundleError("threshold: expected a positive class that it is about, found none.")
+        if self.trust is not None:
+            _check_trust(self.trust, self.recipe.classes.names)
+
+
+def _check_trust(trust: Trust, names: tuple[str, ...]) -> None:
+    if trust.calibrator.kind == "isotonic" and len(names) != 2:
+        raise BundleError(f"trust.calibrator: expected two classes for 'isotonic', found {len(names)}.")
+    limits = trust.conformal.limits if trust.conformal is not None else trust.shares
+    if set(trust.shares) != set(names) or set(limits) != set(names):
+        raise BundleError(f"trust: expected figures of {', '.join(names)}, found those of other classes.")
+    if not all(0 <= share <= 1 for share in trust.shares.values()):
+        raise BundleError("trust.shares: expected shares in 0..1, found others.")
 
 
 @dataclass(frozen=True, kw_only=True)

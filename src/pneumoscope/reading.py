@@ -16,6 +16,7 @@ from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.role import MAIN, Role
 from pneumoscope.errors import LeakError, UsageError
 from pneumoscope.io import draw, manifest
+from pneumoscope.io.said import with_headers
 from pneumoscope.io.slice_labels import read_slices
 
 Say = Callable[[str], None]
@@ -101,7 +102,7 @@ def read_data(
         for root in roots
         if drawn is None or drawn[root] or not any(drawn.values())  # nothing at all: reading says what is there
     ]
-    dataset = manifest.join(sets) if len(sets) > 1 else sets[0]
+    dataset = with_headers(manifest.join(sets) if len(sets) > 1 else sets[0])
     copies = check_leaks(dataset)
     for files in copies:  # said, and not stored: a file's name may be a patient's
         say(f"identical files of one patient: {', '.join(files)}")

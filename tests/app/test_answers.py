@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pneumoscope import api
 from pneumoscope.app.answers import print_predictions
 from pneumoscope.core.result import Prediction, Series, SliceAnswer
 
@@ -52,3 +53,33 @@ def test_a_study_through_the_command(command, made_study_bundle: Path, one_serie
     assert set(p["outputs"]) == {f"slice-{n:04d}/{kind}" for n in matters for kind in ("map", "overlay")}
     assert all(Path(file).is_file() for file in p["outputs"].values())
     assert p["series"]["shape"] == [len(p["slices"]), 64, 64]
+
+
+def test_what_is_not_ruled_out_is_a_column_where_a_bundle_says_it(capsys: pytest.CaptureFixture[str]) -> None:
+    print_predictions([dataclasses.replace(study(), set=("no", "yes"))])
+    assert "not ruled out" in (out := capsys.readouterr().out)
+    assert "no, yes" in out
+    print_predictions([study()])
+    assert "not ruled out" not in capsys.readouterr().out
+
+
+def test_the_command_and_the_api_answer_alike_for_a_stated_prevalence(command, made_run: Path, xray_png: Path) -> None:
+    bundle = str(made_run / "bundle")
+    code, out, _ = command("predict", bundle, xray_png, "--json", "--prevalence", "covid=0.02")
+    assert code == 0
+    (ours,), (theirs,) = json.loads(out), api.predict(bundle, [xray_png], prevalence={"covid": 0.02})
+    assert ours["probabilities"] == pytest.approx(dict(theirs.probabilities))
+    assert ours["prevalence"] == pytest.approx({"non-covid": 0.98, "covid": 0.02})
+    assert any("re-weighted" in warning for warning in ours["warnings"])
+    (plain,) = api.predict(bundle, [xray_png])
+    assert ours["raw"] == pytest.approx(dict(plain.raw))
+    assert ours["set"] == list(plain.set)
+    assert ours["probabilities"]["covid"] < plain.probabilities["covid"]
+
+
+@pytest.mark.parametrize("wrong", ["covid=1.5", "covid=few", "flu=0.1", "covid"])
+def test_a_prevalence_that_makes_no_sense_is_wrong_usage(command, xray_png: Path, wrong: str) -> None:
+    code, _, err = command("predict", "phantom", xray_png, "--prevalence", wrong)
+    assert code == 2
+    assert err.startswith("error: --prevalence")
+    assert err.count("\n") == 1

@@ -72,15 +72,18 @@ def test_the_figures_are_those_of_the_predictions(made_run: Path) -> None:
     assert counted == {name: sum(row) for name, row in rows}
 
 
-def test_a_finished_bundle_is_studied_at_fixed_thresholds_alone(command, made_run: Path, tmp_path: Path) -> None:
+def test_a_finished_bundle_is_studied_at_fixed_thresholds_and_its_own(command, made_run: Path, tmp_path: Path) -> None:
     data = phantoms.write_xrays(tmp_path / "new", patients=9, seed=91, size=72)
     words = ["evaluate", made_run / "bundle", "--data", data, *OPTIONS]
     code, _, err = command(*words, "--out", tmp_path / "out", "--at", "0.4")
     assert code == 0, err
     found = studied(tmp_path / "out")
-    assert list(found) == ["fixed 0.5", "fixed 0.3", "fixed 0.4"]
+    facts = json.loads((made_run / "bundle" / "bundle.json").read_text())
+    own = {point["name"]: point["thresholds"] for point in facts["trust"]["points"]}
+    assert {"youden", "sensitivity 0.95", "cost 5"} <= set(own)
+    assert set(found) == {"fixed 0.5", "fixed 0.3", "fixed 0.4", *own}
     for name, row in found.items():
-        assert row["thresholds"] == [float(name.split()[1])]
+        assert row["thresholds"] == (own[name] if name in own else [float(name.split()[1])])
         assert row["confusion"] == recounted(tmp_path / "out", row["thresholds"])
     page = (tmp_path / "out" / "report.html").read_text()
     assert "the model brings its own threshold" in page

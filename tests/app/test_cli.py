@@ -152,6 +152,13 @@ def test_a_bundle_shows_itself(command, made_run: Path) -> None:
     assert "synthetic" in out
     assert json.loads(command("bundle", "show", made_run / "bundle", "--json")[1])["format"] == bundles.FORMAT
     assert command("bundle", "card", made_run / "bundle")[1].startswith("# ")
+    listed = command("bundle", "card", made_run / "bundle", "--checklist")[1]
+    assert "## CLAIM 2024" in listed
+    assert "## TRIPOD+AI" in listed
+    code, _, err = command("bundle", "card", made_run / "bundle", "--external", made_run)
+    assert (code, "expected --checklist beside it" in err) == (2, True)
+    code, _, err = command("bundle", "card", made_run / "bundle", "--checklist", "--external", made_run)
+    assert (code, "found one of a run" in err) == (2, True)
 
 
 def test_doctor_finds_the_built_in_bundle_well(command) -> None:

@@ -20,7 +20,20 @@ from pneumoscope.io.layouts.layout import Entry, Layout, Listing, SliceLabel
 from pneumoscope.io.manifest import read_dataset
 
 CLASSES = ClassSet(names=("covid", "normal"))
-COLUMNS = ["file", "label", "patient_id", "group_id", "view", "source", "split", "findings", "original", "modality"]
+COLUMNS = [
+    "file",
+    "label",
+    "patient_id",
+    "group_id",
+    "view",
+    "source",
+    "split",
+    "findings",
+    "original",
+    "modality",
+    "sex",
+    "age",
+]
 
 
 def entry(file: str, label: str = "covid", **more: Any) -> Entry:
@@ -53,7 +66,17 @@ def root(tmp_path: Path) -> Path:
 
 
 ENTRIES = (
-    entry("a.png", patient_id="s:1", view="PA", source="s", split="train", findings=("Edema", "Mass"), notes="x, y"),
+    entry(
+        "a.png",
+        patient_id="s:1",
+        view="PA",
+        source="s",
+        split="train",
+        findings=("Edema", "Mass"),
+        notes="x, y",
+        sex="F",
+        age="055Y",
+    ),
     entry("deep/COVID (106).png", patient_id="s:1"),
     entry("deep/b,c.png", patient_id="s:2", group_id="g", split="test"),
     entry("n.png", "normal", group_id="h"),
@@ -73,10 +96,11 @@ def test_a_set_is_written_whole_and_read_again(root: Path, tmp_path: Path) -> No
     assert sorted(p.name for p in out.iterdir()) == ["images", "import.json", "labels.csv"]
     assert list(rows(out)[0]) == [*COLUMNS, "notes"]
     assert list(rows(out)[0].values()) == [
-        "images/a.png", "covid", "s:1", "", "PA", "s", "train", "Edema|Mass", "COVID", "xray", "x, y",
+        "images/a.png", "covid", "s:1", "", "PA", "s", "train", "Edema|Mass", "COVID", "xray", "F", "055Y", "x, y",
     ]  # fmt: skip
     dataset = read_dataset(out, CLASSES)
     files = {s.file: s for s in dataset.samples}
+    assert (files["images/a.png"].sex, files["images/a.png"].age) == ("F", 55.0)
     assert set(files) == {f"images/{e.file}" for e in ENTRIES}
     for file in files:
         assert (out / file).read_bytes() == file.removeprefix("images/").encode()

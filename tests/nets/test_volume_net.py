@@ -15,7 +15,8 @@ from pneumoscope.errors import RecipeError
 from pneumoscope.explain.cam import grad_cam
 from pneumoscope.nets.build import choose_trainable, probabilities, score_seeds
 from pneumoscope.nets.head import MlpHead
-from pneumoscope.nets.volume import SAVE_MEMORY_FROM, ScreeningVolume, VolumeNet, build_volume
+from pneumoscope.nets.volume import SAVE_MEMORY_FROM, ScreeningVolume, VolumeNet, bf16_is_right, build_volume
+from pneumoscope.train.loop import autocast, bf16_is_fast
 
 THREE = ClassSet(names=("covid", "cap", "normal"), positive="covid", normal="normal")
 TWO = ClassSet(names=("covid", "normal"), positive="covid")
@@ -31,7 +32,7 @@ STAGE = Stage(
     class_weights="none",
     optim=Optim(name="adam", lr=2e-4),
     epochs=1,
-    batch=1,
+    batch=2,
 )
 
 
@@ -127,3 +128,29 @@ def test_medicalnet_is_for_volumes_alone() -> None:
     assert dataclasses.replace(STAGE, init="medicalnet").init == "medicalnet"
     with pytest.raises(RecipeError, match=r"expected 'imagenet', 'random' or 'stage:<name>', found 'medicalnet'"):
         dataclasses.replace(STAGE, level="slice", init="medicalnet")
+
+
+def dirty_heap() -> None:
+    """Leave NaN in the memory that is handed out next."""
+    for n in (10_000, 100_000, 1_000_000) * 8:
+        torch.full((n,), float("nan"))
+
+
+@pytest.mark.parametrize("side", [64, 96])
+def test_gradients_of_volumes_hold_nothing_that_lay_in_memory(side: int) -> None:
+    """The last stage's convolutions, as they are trained: 2 voxels a side for volumes of 64, 3 for 96."""
+    for seed in range(3):
+        torch.manual_seed(seed)
+        layer = nn.Conv3d(128, 128, 3, padding=1, bias=False).to(memory_format=torch.channels_last_3d)
+        x = torch.rand(2, 128, *3 * [side // 32]).contiguous(memory_format=torch.channels_last_3d)
+        with autocast(bf16_is_right((side, side, side)) and bf16_is_fast()):
+            y = layer(x)
+        dirty_heap()
+        y.float().square().mean().backward()
+        assert layer.weight.grad is not None
+        assert layer.weight.grad.isfinite().all()
+
+
+def test_images_are_trained_in_bf16_whatever_their_size() -> None:
+    assert bf16_is_right((32, 32))
+    assert not bf16_is_right((64, 128, 128))

@@ -153,6 +153,7 @@ def test_it_goes_the_whole_way(run: Path, tmp_path: Path) -> None:
     assert prediction.series is not None
     assert prediction.series.shape == (20, 96, 96)
     assert json.loads((run / "run" / "bundle" / "bundle.json").read_text())["explains"] == "features"
+    assert "- 12 studies of 12 patients." in (run / "run" / "bundle" / "README.md").read_text()
     for report in (run / "run" / "report.html", tmp_path / "screened" / "report.html"):
         assert "xue2021" in report.read_text()
     others = phantoms.write_cts(tmp_path / "others", patients=3, seed=5, size=96, slices=20)

@@ -12,7 +12,7 @@ from pneumoscope.core.paper import Paper
 from pneumoscope.core.recipe import Decision, Protocol, Recipe
 from pneumoscope.core.result import Curve, Evaluation, Explanation, Gallery, Interval, Picture, Prediction, Sizes
 from pneumoscope.core.stage import Head, Optim, Stage, Step
-from pneumoscope.runtime.screen import Screened
+from pneumoscope.runtime.screened import Screened
 
 TWO = ("normal", "covid")
 THREE = ("normal", "pneumonia", "covid")

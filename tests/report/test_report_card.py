@@ -1,9 +1,10 @@
 import dataclasses
 import re
 
-from report_examples import NAN, THREE, data_card, evaluation, facts, recipe, with_metrics
+from report_examples import NAN, THREE, data_card, evaluation, facts, interval, recipe, with_metrics
 
 from pneumoscope.core.dataset import ClassSet
+from pneumoscope.core.result import Part
 from pneumoscope.core.role import Role
 from pneumoscope.report import card
 
@@ -14,6 +15,7 @@ HEADINGS = [
     "Training data",
     "Evaluation",
     "Decision and threshold",
+    "Calibration and operating points",
     "Precisions",
     "Explanation",
     "Limits",
@@ -97,3 +99,18 @@ def test_what_was_learned_before_is_told_with_its_stage():
 def test_unknown_patients_of_what_was_learned_before_are_called_so():
     text = card.model_card(facts(before={"source": data_card(grouped=False, sources=())}))
     assert "2,100 images of unknown patients (role source: 1,000 normal, 1,100 disease). Sources: not named." in text
+
+
+def test_who_was_learned_from_and_parts_by_themselves_are_in_the_card():
+    def part(n, **counts):
+        figures = {"balanced_accuracy": interval(0.8)} if n >= 10 else {}
+        return Part(counts=counts, n_patients=n, metrics=figures, confusion=())
+
+    parts = {"view": {"PA": part(40, normal=20, covid=20), "AP": part(30, normal=0, covid=30), "LL": part(3, covid=3)}}
+    told = {"age": {"18 to 39": 5, "not stated": 7}}
+    text = card.model_card(facts(evaluation=evaluation(parts=parts), data=data_card(told=told)))
+    assert "- By age, images: 18 to 39 (5), not stated (7)." in text
+    assert "| view | PA | 40 | 0.800 (0.769 to 0.821) |" in text
+    assert "| view | AP | 30 | 0.800 (0.769 to 0.821), one class only |" in text
+    assert "| view | LL | 3 | too few patients |" in text
+    assert "Of some of the images alone" not in card.model_card(facts())

@@ -12,7 +12,7 @@ from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.image import Geometry, Volume
 from pneumoscope.core.result import Explanation, Prediction, Series, SliceAnswer
 from pneumoscope.report import html, series
-from pneumoscope.runtime.screen import Screened, Shown
+from pneumoscope.runtime.screened import Screened, Shown
 
 CLASSES = ClassSet(names=THREE, positive="covid", normal="normal")
 SLICES, SPACING = 20, 5.0

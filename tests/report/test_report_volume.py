@@ -16,7 +16,7 @@ from pneumoscope.core.stage import Step
 from pneumoscope.phantoms import phantom_ct
 from pneumoscope.prep.volume_steps import prepare_volume, to_source_volume
 from pneumoscope.report import html, planes, volume, volume_steps
-from pneumoscope.runtime.screen import Screened
+from pneumoscope.runtime.screened import Screened
 
 SIZE = 48
 BEFORE = (

@@ -22,7 +22,8 @@ from pneumoscope.core.result import Prediction
 from pneumoscope.core.study import Source, Study
 from pneumoscope.prep import pipeline
 from pneumoscope.runtime import engine, studies
-from pneumoscope.runtime.screen import Screened, Screener
+from pneumoscope.runtime.screen import Screener
+from pneumoscope.runtime.screened import Screened
 
 CLASSES = ClassSet(names=("normal", "pneumonia", "covid"), positive="covid", normal="normal")
 
@@ -133,9 +134,9 @@ def test_memory_holds_some_slices_at_a_time(
         study.volume, voxels=np.repeat(study.volume.voxels, 5, axis=0), slices=study.volume.slices * 5
     )
     seen: list[int] = []
-    describe = screener._engine.describe
-    monkeypatch.setattr(screener._engine, "describe", lambda x: (seen.append(len(x)), describe(x))[1])
-    found = studies.describe(screener._engine, dataclasses.replace(study, volume=many), screener.recipe)
+    describe = screener.answerer.engine.describe
+    monkeypatch.setattr(screener.answerer.engine, "describe", lambda x: (seen.append(len(x)), describe(x))[1])
+    found = studies.describe(screener.answerer.engine, dataclasses.replace(study, volume=many), screener.recipe)
     assert sum(seen) == len(many.voxels) == len(found.probabilities)
     assert max(seen) <= studies.BATCH
     of_one = found.probabilities.reshape(-1, 5, 3)

@@ -87,7 +87,12 @@ def test_a_graph_of_other_networks_is_found(made_study_bundle: Path) -> None:
     studies = [np.random.default_rng(i).random((4, SIZE, SIZE), dtype=np.float32) for i in range(2)]
     with pytest.raises(IntegrityError, match=r"expected the graph within 0\.0001 of torch"):
         graphs.check_studies(
-            bundle.read(bundles.GRAPH), bundle.read(bundles.STUDY_GRAPH), slice_net(RECIPE), other, studies, None
+            bundle.read(bundles.GRAPH),
+            bundle.read(bundles.STUDY_GRAPH),
+            slice_net(RECIPE),
+            other,
+            studies,
+            graphs.Rule(),
         )
 
 

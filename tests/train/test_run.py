@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -215,8 +216,10 @@ def test_both_protocols_stand_side_by_side(tiny_data: Path, tmp_path: Path) -> N
     assert not (out / "paper" / "final").exists()
     assert (out / "paper" / "evaluation.json").exists()
     report = (out / "report.html").read_text()
-    assert "honest" in report
-    assert "paper" in report
+    tables = re.findall("<table.*?</table>", report, re.DOTALL)
+    (both,) = [t for t in tables if "Honest protocol</th>" in t and "The paper&#39;s protocol</th>" in t]
+    for one in (honest, paper):  # each in its column of the one table
+        assert f"<b>{one.metrics['accuracy'].value:.3f}</b>" in both  # type: ignore[union-attr]
     assert "both sides" in report
 
 

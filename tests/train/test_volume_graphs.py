@@ -60,7 +60,7 @@ def test_the_graph_answers_as_torch_does(graph: bytes, net: VolumeNet, volumes: 
         np.testing.assert_allclose(cam, expected_cam, atol=1e-3 * float(expected_cam.max()))
         answers.append(got)
     assert np.ptp(np.stack(answers), axis=0).max() > 1e-3
-    found = graphs.check_volumes(graph, net, volumes, None)
+    found = graphs.check_volumes(graph, net, volumes, graphs.Rule())
     assert found["fp32"].validated
     assert (found["fp32"].changed, found["fp32"].n_images) == (0, 3)
 
@@ -68,7 +68,7 @@ def test_the_graph_answers_as_torch_does(graph: bytes, net: VolumeNet, volumes: 
 def test_a_graph_of_another_network_is_found(graph: bytes, volumes: list[np.ndarray]) -> None:
     other, _ = build_volume(STAGE, CLASSES, input_size=SIZE, weights_dir=None, seed=7)
     with pytest.raises(IntegrityError, match="export: expected the graph"):
-        graphs.check_volumes(graph, other.eval(), volumes, None)
+        graphs.check_volumes(graph, other.eval(), volumes, graphs.Rule())
 
 
 def test_volumes_of_another_size_or_number_of_classes_are_refused(graph: bytes) -> None:

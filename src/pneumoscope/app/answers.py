@@ -18,7 +18,11 @@ def print_predictions(predictions: Sequence[Prediction]) -> None:
         [p.path, p.decision or "refused", "  ".join(f"{k} {v:.3f}" for k, v in p.probabilities.items()) or p.reasons[0]]
         for p in predictions
     ]
-    table("", ("path", "decision", "probabilities, or why it was refused"), rows)
+    columns = ["path", "decision", "probabilities, or why it was refused"]
+    if any(p.set for p in predictions):
+        columns.append("not ruled out")
+        rows = [[*row, ", ".join(p.set)] for row, p in zip(rows, predictions, strict=True)]
+    table("", columns, rows)
     for p in predictions:
         if p.slices and p.series is not None:  # else judged as a whole
             result(f"{p.path}: {_slices(p)}")

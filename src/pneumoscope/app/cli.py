@@ -17,11 +17,11 @@ import typer
 from pneumoscope import __version__
 from pneumoscope.app.answers import print_predictions
 from pneumoscope.app.compare import compare
-from pneumoscope.app.console import pairs, print_json, progress, say, table
+from pneumoscope.app.console import pairs, print_json, progress, read_shares, say, table
 from pneumoscope.app.data import data_app
-from pneumoscope.app.measured import print_evaluation
+from pneumoscope.app.measured import print_evaluation, print_evaluations
 from pneumoscope.app.tune import EXAMPLE, tune
-from pneumoscope.errors import PneumoscopeError
+from pneumoscope.errors import PneumoscopeError, UsageError
 
 STOPPED = 130  # what a shell reports for Ctrl-C
 READER_GONE = 141  # and for a tool that wrote to a pipe which nobody reads any more
@@ -47,6 +47,7 @@ app.command(epilog="Example: pneumoscope compare szalay2021:all --data DIR --map
 app.command(epilog=EXAMPLE)(tune)
 
 AT = "A threshold to report on, too: 0.4; in training also youden, sensitivity=0.9 or cost=10."
+PREVALENCE = "Share of a class among who is screened, as covid=0.05: probabilities are re-weighted for it."
 LAYER = (
     "Another layer than the last, as net.layer2 or net.layer3 of a ResNet (stages 3 and 4 of Garg 2021); a wrong name "
     "lists the right ones. Needs the extra [train]."
@@ -57,6 +58,7 @@ Data = Annotated[list[str], typer.Option("--data", help="Folder with labels.csv;
 Map = Annotated[list[str] | None, typer.Option("--map", metavar="LABEL=CLASS", help="The class a label stands for.")]
 Weights = Annotated[Path | None, typer.Option("--weights", help="Folder of <timm name>.safetensors files.")]
 At = Annotated[list[str] | None, typer.Option("--at", metavar="RULE", help=AT)]
+Prevalence = Annotated[list[str] | None, typer.Option("--prevalence", metavar="CLASS=P", help=PREVALENCE)]
 Ungrouped = Annotated[bool, typer.Option("--ungrouped", help="The data names no patients; the report will say so.")]
 BundleName = Annotated[str, typer.Argument(metavar="BUNDLE", help="A folder, a zip, or a built-in name (phantom).")]
 Series = Annotated[str | None, typer.Option("--series", metavar="UID", help="SeriesInstanceUID; no other is taken.")]
@@ -140,6 +142,7 @@ def predict(
     explain: Annotated[bool, typer.Option("--explain", help="Also write each overlay and map as PNG.")] = False,
     series: Series = None,
     precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="As the bundle was validated in.")] = "fp32",
+    prevalence: Prevalence = None,
     as_json: AsJson = False,
 ) -> None:
     """Screen images and CT studies: how much each looks like each class, and where the model looked."""
@@ -153,6 +156,7 @@ def predict(
             explain=explain,
             series_uid=series,
             precision=precision,
+            prevalence=read_shares(pairs("--prevalence", prevalence)),
             progress=report,
             say=say,
         )
@@ -217,8 +221,7 @@ def train(
             progress=report,
             say=say,
         )
-    for evaluation in evaluations:
-        print_evaluation(evaluation)
+    print_evaluations(evaluations)
     print(f"report: {(out / 'report.html').resolve()}")
 
 
@@ -286,7 +289,7 @@ def recipes_show(name: Annotated[str, typer.Argument(metavar="RECIPE[:VARIANT]")
 def bundle_show(bundle: BundleName, as_json: AsJson = False) -> None:
     """What a bundle is and how it was measured."""
     from pneumoscope import bundle as bundles
-    from pneumoscope.report import words
+    from pneumoscope.report import calibration, words
 
     facts = bundles.load(bundle).facts
     if as_json:
@@ -297,6 +300,7 @@ def bundle_show(bundle: BundleName, as_json: AsJson = False) -> None:
         ["method", facts.recipe.title],
         ["classes", ", ".join(facts.recipe.classes.names)],
         ["threshold", "most probable class" if facts.threshold is None else f"{facts.threshold:.3f}"],
+        *([] if facts.trust is None else [["calibration", calibration.calibrator(facts.trust.calibrator)]]),
         ["validated in", ", ".join(name for name, p in facts.precisions.items() if p.validated)],
         ["trained on", words.trained_on(facts).removesuffix(".")],
         ["licence", facts.licence],
@@ -316,13 +320,22 @@ def bundle_verify(bundle: BundleName) -> None:
     print(f"{bundle}: every file is as it was made; its check answers within {difference:.1e}")
 
 
-@bundle_app.command("card", epilog="Example: pneumoscope bundle card phantom > card.md")
-def bundle_card(bundle: BundleName) -> None:
-    """The model card, as Markdown."""
-    from pneumoscope import bundle as bundles
-    from pneumoscope.report.card import model_card
+@bundle_app.command("card", epilog="Example: pneumoscope bundle card phantom --checklist > checklist.md")
+def bundle_card(
+    bundle: BundleName,
+    checklist: Annotated[
+        bool, typer.Option("--checklist", help="CLAIM 2024 and TRIPOD+AI instead, filled from the run.")
+    ] = False,
+    external: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="For --checklist: what evaluate wrote, on other data.")
+    ] = None,
+) -> None:
+    """The model card, as Markdown; or reporting checklists, as far as the run can fill them."""
+    from pneumoscope import api
 
-    print(model_card(bundles.load(bundle).facts), end="")
+    if external is not None and not checklist:
+        raise UsageError("--external: expected --checklist beside it, found none. Add it, or leave --external out.")
+    print(api.checklist(bundle, external=external) if checklist else api.card(bundle), end="")
 
 
 @weights_app.command("list", epilog="Example: pneumoscope weights list --weights DIR")

@@ -67,6 +67,21 @@ def pairs(option: str, given: list[str] | None) -> dict[str, str]:
     return found
 
 
+def read_shares(given: dict[str, str]) -> dict[str, float]:
+    """Class -> share, of the pairs of --prevalence.
+
+    Raises:
+        UsageError: text that is no number.
+    """
+    found = {}
+    for name, text in given.items():
+        try:
+            found[name] = float(text)
+        except ValueError as error:
+            raise UsageError(f"--prevalence {name}: expected a share as 0.05, found '{text}'.") from error
+    return found
+
+
 def _of_file(option: str, path: Path) -> dict[str, str]:
     """Name -> value as JSON, from a file such as the winner.json of `pneumoscope tune`."""
     from pneumoscope.core.serial import Mismatch, parse_json

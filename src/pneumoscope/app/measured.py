@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pneumoscope.app.console import say, table
@@ -12,19 +13,55 @@ if TYPE_CHECKING:
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """Print it: figures on stdout, notes on stderr."""
-    from pneumoscope.core.result import Interval
+    rows = [[name, *_cells(value)] for name, value in _figures(evaluation).items()]
+    table(_title(evaluation), ("metric", "value", "95 % interval over patients"), rows)
+    _print_rest(evaluation)
+
+
+def print_evaluations(evaluations: Sequence[Evaluation]) -> None:
+    """Print several of one method, as of both protocols: one table with a column each, then what is said of each."""
+    if len(evaluations) == 1:
+        print_evaluation(evaluations[0])
+        return
+    columns = [_figures(evaluation) for evaluation in evaluations]
+    names = dict.fromkeys(name for figures in columns for name in figures)
+    rows = [[name, *(_cell(figures.get(name)) for figures in columns)] for name in names]
+    table("95 % intervals over patients", ("metric", *map(_title, evaluations)), rows)
+    for evaluation in evaluations:
+        say(f"{_title(evaluation)}:")
+        _print_rest(evaluation)
+
+
+def _title(evaluation: Evaluation) -> str:
     from pneumoscope.report import words
 
-    rows = []
+    how = f"{evaluation.protocol} protocol, " if evaluation.protocol else ""
+    return f"{how}{words.judged(evaluation)} of {words.plural(evaluation.n_patients, 'patient')}"
+
+
+def _figures(evaluation: Evaluation) -> dict[str, Interval]:
+    """`metric`, or `metric of class` -> its figure."""
+    from pneumoscope.core.result import Interval
+
+    found: dict[str, Interval] = {}
     for name, value in evaluation.metrics.items():
         if isinstance(value, Interval):
-            rows.append([name, *_cells(value)])
+            found[name] = value
         else:
-            rows += [[f"{name} of {of}", *_cells(one)] for of, one in value.items()]
-    how = f"{evaluation.protocol} protocol, " if evaluation.protocol else ""
-    title = f"{how}{words.judged(evaluation)} of {words.plural(evaluation.n_patients, 'patient')}"
-    table(title, ("metric", "value", "95 % interval over patients"), rows)
+            found |= {f"{name} of {of}": one for of, one in value.items()}
+    return found
+
+
+def _print_rest(evaluation: Evaluation) -> None:
+    from pneumoscope.report import transfer
+
     _print_levels(evaluation)
+    if evaluation.calibration is not None:
+        from pneumoscope.report.calibration import said
+
+        say(said(evaluation.calibration))
+    for sentence in transfer.said(evaluation):
+        say(sentence)
     for warning in evaluation.warnings:
         say(f"note: {warning}")
     if evaluation.shared_patients:
@@ -45,3 +82,7 @@ def _print_levels(evaluation: Evaluation) -> None:
 
 def _cells(interval: Interval) -> list[str]:
     return [f"{interval.value:.3f}", f"{interval.low:.3f} to {interval.high:.3f}"]
+
+
+def _cell(interval: Interval | None) -> str:
+    return "" if interval is None else "{} ({})".format(*_cells(interval))

@@ -11,6 +11,7 @@ from pneumoscope.core.image import Modality
 from pneumoscope.core.serial import digest
 from pneumoscope.errors import DataError, LeakError
 
+Sex = Literal["F", "M"]
 MARK = 16  # hex digits of a digest: enough to know a file again, and nothing of a patient
 
 
@@ -57,6 +58,7 @@ class Sample:
     file: relative to the dataset's folder, with `/`. group: pseudonymous key of the patient (or of what may not
     be parted); samples with one group never stand on two sides of an honest split. modality: None where nothing
     says it. collection: name of the data set, "" where there is one only. findings: what the set says is seen in it.
+    sex, age in years: as DICOM and the sets record them, None where they do not say.
     digest: SHA-256 of the bytes. members: of a folder or an archive, the start of each file's digest, `MARK` digits.
     """
 
@@ -69,6 +71,8 @@ class Sample:
     collection: str = ""
     split: Literal["train", "val", "test"] | None = None
     findings: tuple[str, ...] = ()
+    sex: Sex | None = None
+    age: float | None = None
     digest: str = ""
     members: tuple[str, ...] = ()
 

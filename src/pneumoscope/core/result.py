@@ -8,8 +8,11 @@ from typing import Literal
 
 import numpy as np
 
+from pneumoscope.core.interval import Curve as Curve
+from pneumoscope.core.interval import Interval as Interval
 from pneumoscope.core.paper import Reported
 from pneumoscope.core.serial import Undefinable
+from pneumoscope.core.trust import Calibration, Coverage, OperatingPoint, Selected
 
 HISTOGRAM = 20  # parts of 0..1 that predictions are counted in
 
@@ -45,9 +48,12 @@ class SliceAnswer:
 class Prediction:
     """The answer for one path, accepted or refused; its JSON is what `predict --json` prints.
 
-    probabilities: class -> 0..1, summing to 1; empty where refused. There is no entry for a class that the
-        model was not trained on. decision: the class decided for. threshold: on the positive class's
-        probability, None for argmax. reasons: why it was refused. outputs: kind -> file written.
+    probabilities: class -> 0..1, summing to 1, calibrated; empty where refused. There is no entry for a class that the
+        model was not trained on. raw: the same before calibration, as the graph gave them. decision: the class
+        decided for. threshold: on the positive class's probability, None for argmax. reasons: why it was refused.
+        outputs: kind -> file written.
+    set: the classes that the answer cannot rule out (see `core.trust.Conformal`), in the model's order; empty where the
+        bundle has no such rule. prevalence: class -> share that probabilities were re-weighted for; empty where not.
     precision: what the graph ran in ("fp32", "bf16").
     Of a study that is judged slice by slice also: series: which one. slices: from the feet to the head. members:
     classifier of studies -> class -> 0..1. combined: how the study's answer came about, the name of the network whose
@@ -71,23 +77,9 @@ class Prediction:
     members: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     combined: str | None = None
     focus: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Interval:
-    """A figure with its 95 % bootstrap interval over patients; all three NaN where it is undefined."""
-
-    value: Undefinable
-    low: Undefinable
-    high: Undefinable
-
-
-@dataclass(frozen=True, kw_only=True)
-class Curve:
-    """Points of a curve to draw, x ascending."""
-
-    x: tuple[float, ...]
-    y: tuple[float, ...]
+    raw: Mapping[str, float] = field(default_factory=dict)
+    set: tuple[str, ...] = ()
+    prevalence: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +149,52 @@ class Threshold:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Benefit:
+    """The decision curve of the positive class; see `evaluate.benefit`.
+
+    One entry a threshold: net benefit of deciding by the model, with its 95 % interval over patients (pointwise), and
+    of calling all images positive; calling none has 0. gain_low: the lower end of the interval of the model's net
+    benefit less that of the better of the two. prevalence: share of positive images, 0..1.
+    """
+
+    prevalence: float
+    thresholds: tuple[float, ...]
+    model: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    all: tuple[float, ...]
+    gain_low: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moved:
+    """A figure on a bundle's own patients, out of fold, and here. difference: here less there."""
+
+    own: Interval
+    here: Interval
+    difference: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """A bundle's own evaluation beside this one; see `evaluate.transfer`.
+
+    protocol, judged, n_images, n_patients, counts (class -> images): of the own one. leaky: it has, or may have,
+    patients on both sides of its split. absent: classes that do not occur in one of the two. metrics: `metric`, or
+    `metric.class`; empty where nothing means the same in both.
+    """
+
+    protocol: str | None
+    judged: Literal["image", "slice", "study"]
+    n_images: int
+    n_patients: int
+    counts: Mapping[str, int]
+    leaky: bool
+    absent: tuple[str, ...]
+    metrics: Mapping[str, Moved]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """How good a method was on data it had not seen; its JSON is `evaluation.json`.
 
@@ -166,13 +204,19 @@ class Evaluation:
     thresholds: the threshold used in each fold (one for a bundle), empty for argmax.
     before: what came before on other data. folds: what each fold scored on its test part: metric -> value.
     sizes: class -> sizes of its images as they were read.
-    parts: what the images are told apart by ("modality", "data set") -> its value -> figures of those images; empty
-        where there is one value.
+    parts: what the images are told apart by ("modality", "data set", "source", "view", "sex", "age") -> its value ->
+        figures of those images, none of too few patients; what has one value is absent. See `evaluate.parts`.
     levels: what each level of a method of studies answers by itself, in the order of the paper, the last of which is
         the method's answer; empty for others.
     studied: what other thresholds would decide; empty where no class is positive.
     histogram: class -> how many of its images had a probability of the positive class in each of `HISTOGRAM` equal
         parts of 0..1.
+    calibration: how far the probabilities mean what they say, before and after calibration. conformal: how often the
+        prediction sets held the true class. selective: accuracy of the surest answers alone. operating: thresholds by
+        what they promise, with what a positive or negative answer is worth. See `core.trust`; none in older files.
+    benefit: the decision curve of the positive class; None where there is none.
+    transfer: the figures of the bundle that was evaluated on its own patients, beside these; None for a run.
+    bundle: id of the one that was evaluated; None for a run.
     reported: what the paper prints of it.
     shared_patients: patients with files on both sides of the split; 0 in the honest protocol.
     """
@@ -195,6 +239,13 @@ class Evaluation:
     levels: Mapping[str, Level] = field(default_factory=dict)
     studied: tuple[Threshold, ...] = ()
     histogram: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    calibration: Calibration | None = None
+    conformal: Coverage | None = None
+    selective: tuple[Selected, ...] = ()
+    operating: tuple[OperatingPoint, ...] = ()
+    benefit: Benefit | None = None
+    transfer: Transfer | None = None
+    bundle: str | None = None
     protocol: str | None = None
     grouped: bool = True
     shared_patients: int = 0

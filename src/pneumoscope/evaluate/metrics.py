@@ -43,7 +43,7 @@ def evaluate(
     sensitivity, specificity, precision, f1: per class, one against the rest.
     brier: two classes: mean of (p - y)^2 of the positive class, 0..1. More: mean over images of the sum over
         classes, 0..2 (Brier 1950).
-    ece: see `_ece`; of the positive class's probability for two classes, else of the highest probability.
+    ece: see `ece`; of the positive class's probability for two classes, else of the highest probability.
     reliability: observed against mean predicted, for the same quantity and bins as ece.
 
     Where two classes name none positive, the last one stands in. A metric that the data leaves undefined (a class
@@ -64,7 +64,7 @@ def evaluate(
         metrics=_metrics(p, labels, decisions, resampled(patient, len(patients), resamples, seed), classes),
         confusion=tuple(tuple(int(n) for n in row) for row in counts),
         roc={c: _roc(p[:, k], labels == k) for k, c in enumerate(classes.names) if 0 < (labels == k).sum() < len(p)},
-        reliability=_reliability(*_judged(p, labels, classes)),
+        reliability=reliability(*judged(p, labels, classes)),
         n_images=len(p),
         n_patients=len(patients),
         warnings=_warnings(labels, patient, classes),
@@ -177,12 +177,12 @@ def _intervals(
 def figures(
     p: np.ndarray, labels: np.ndarray, decisions: np.ndarray, weights: np.ndarray, classes: ClassSet, *, noise: int
 ) -> dict[str, np.ndarray]:
-    """Name -> `[R]`, or `[R, K]` for the metrics of one class; NaN where undefined. noise: see `_ece`."""
+    """Name -> `[R]`, or `[R, K]` for the metrics of one class; NaN where undefined. noise: see `ece`."""
     k = len(classes.names)
     one_hot = np.eye(k)[labels]
     present = one_hot.any(axis=0)
     found = _of_decisions(labels, decisions, weights, k)
-    score, truth = _judged(p, labels, classes)
+    score, truth = judged(p, labels, classes)
     if k == 2:
         found["auc"] = _auc(score, truth, weights)
         loss = (score - truth) ** 2
@@ -191,7 +191,7 @@ def figures(
         found["auc"] = found["auc_ovr"][:, present].mean(axis=1)
         loss = ((p - one_hot) ** 2).sum(axis=1)
     found["brier"] = weights @ loss / weights.sum(axis=1)
-    found["ece"] = _ece(score, truth, weights, noise=noise)
+    found["ece"] = ece(score, truth, weights, noise=noise)
     return found
 
 
@@ -236,7 +236,7 @@ def _auc(score: np.ndarray, truth: np.ndarray, weights: np.ndarray) -> np.ndarra
     return auc
 
 
-def _judged(p: np.ndarray, labels: np.ndarray, classes: ClassSet) -> tuple[np.ndarray, np.ndarray]:
+def judged(p: np.ndarray, labels: np.ndarray, classes: ClassSet) -> tuple[np.ndarray, np.ndarray]:
     """A probability and whether it came true, `[N]` each: the positive class's for two classes, else the top one's."""
     if len(classes.names) == 2:
         positive = 1 if classes.positive is None else classes.positive_index
@@ -252,7 +252,7 @@ def _bins(score: np.ndarray) -> np.ndarray:
     return bins
 
 
-def _ece(score: np.ndarray, truth: np.ndarray, weights: np.ndarray, *, noise: int) -> np.ndarray:
+def ece(score: np.ndarray, truth: np.ndarray, weights: np.ndarray, *, noise: int) -> np.ndarray:
     """`[R]`: debiased expected calibration error, the root of the mean squared gap between predicted and observed.
 
     The plain estimate is never 0, even for a perfect model, since the observed share of a bin of n images has the
@@ -274,7 +274,8 @@ def _ece(score: np.ndarray, truth: np.ndarray, weights: np.ndarray, *, noise: in
     return root
 
 
-def _reliability(score: np.ndarray, truth: np.ndarray) -> Curve:
+def reliability(score: np.ndarray, truth: np.ndarray) -> Curve:
+    """Observed against mean predicted in the bins of `ece`; both `[N]`."""
     bins = _bins(score)
     used = np.unique(bins)
     return Curve(

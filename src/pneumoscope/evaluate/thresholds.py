@@ -13,6 +13,7 @@ import numpy as np
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.recipe import Decision
 from pneumoscope.core.result import HISTOGRAM, Threshold
+from pneumoscope.core.trust import OperatingPoint
 from pneumoscope.errors import RecipeError, UsageError
 from pneumoscope.evaluate.decide import check_value, decide, fit_threshold
 from pneumoscope.evaluate.metrics import of_decisions
@@ -103,9 +104,12 @@ def fit(
     return {name: [fit_threshold(r, *fold) for fold in known] for name, r in rules.items() if name not in left}, (said,)
 
 
-def of_bundle(own: Decision, threshold: float | None, at: Sequence[Decision]) -> Found:
+def of_bundle(
+    own: Decision, threshold: float | None, at: Sequence[Decision], points: Sequence[OperatingPoint] = ()
+) -> Found:
     """The thresholds of a finished bundle: fixed ones, and its own, fitted long before what is reported was seen."""
     return {
+        **{point.name: [point.thresholds[0]] for point in points if point.thresholds},
         **{name_of(rule): [rule.value] for rule in FIXED},
         name_of(own): [threshold],
         **{name_of(rule): [rule.value] for rule in at},
@@ -129,19 +133,36 @@ def study(
     """
     if classes.positive is None:
         return ()
-    decided = []
-    for thresholds in found.values():
-        decisions = np.zeros(len(labels), dtype=np.int64)
-        for k, threshold in enumerate(thresholds):
-            decisions[folds == k] = decide(threshold, probabilities[folds == k], classes)
-        decided.append(decisions)
-    measured = of_decisions(decided, labels, groups, classes, seed=seed)
+    by_rule = decided(found, probabilities, classes, folds)
+    measured = of_decisions([d for _, d in by_rule.values()], labels, groups, classes, seed=seed)
     return tuple(
         Threshold(
             name=name, thresholds=tuple(t for t in thresholds if t is not None), metrics=metrics, confusion=confusion
         )
         for (name, thresholds), (metrics, confusion) in zip(found.items(), measured, strict=True)
     )
+
+
+def decided(
+    found: Found, probabilities: np.ndarray, classes: ClassSet, folds: np.ndarray
+) -> dict[str, tuple[Sequence[float | None], np.ndarray]]:
+    """Rule -> its thresholds, and what they decide, integers `[N]`; folds: the fold of each image, integers `[N]`."""
+    decisions = {}
+    for name, thresholds in found.items():
+        said = np.zeros(len(probabilities), dtype=np.int64)
+        for k, threshold in enumerate(thresholds):
+            said[folds == k] = decide(threshold, probabilities[folds == k], classes)
+        decisions[name] = (thresholds, said)
+    return decisions
+
+
+def promising(found: Found, own: Decision) -> Found:
+    """The rules that promise something, and the recipe's own."""
+    return {
+        name: at
+        for name, at in found.items()
+        if name == name_of(own) or name.partition(" ")[0] not in ("fixed", "argmax")
+    }
 
 
 def histogram(probabilities: np.ndarray, labels: np.ndarray, classes: ClassSet) -> dict[str, tuple[int, ...]]:

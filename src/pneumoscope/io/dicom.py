@@ -61,6 +61,8 @@ _HEADERS = (
     "BitsStored",
     "Manufacturer",
     "ManufacturerModelName",
+    "PatientSex",
+    "PatientAge",
 )
 
 

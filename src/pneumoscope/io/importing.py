@@ -173,6 +173,8 @@ def _row(entry: Entry) -> dict[str, str]:
         "findings": "|".join(entry.findings),
         "original": entry.original,
         "modality": entry.modality,
+        "sex": entry.sex,
+        "age": entry.age,
         "notes": entry.notes,
     }
 

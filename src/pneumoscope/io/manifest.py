@@ -21,17 +21,13 @@ from pneumoscope.core.image import Modality
 from pneumoscope.core.registry import did_you_mean
 from pneumoscope.core.study import pseudonym
 from pneumoscope.errors import DataError, UsageError
+from pneumoscope.io import said
 from pneumoscope.io.contents import digests_of, folder_problem, inside_another
 
 NAME = "labels.csv"
 BLANK = "(blank)"  # how an empty label is counted among those left out
 MAX_BYTES = 256 * 2**20  # 250,000 rows of 1,000 bytes; one field may have 128 KiB, the csv module's own limit
 _PARTS = ("train", "val", "test")
-# first words of views that one modality alone has: DICOM's ViewPosition, and those of the public sets ("AP Supine")
-_VIEWS: Mapping[str, Modality] = {
-    **dict.fromkeys(("axial", "coronal", "sagittal"), "ct"),
-    **dict.fromkeys(("pa", "ap", "frontal", "lateral", "ll", "rl", "l"), "xray"),
-}
 
 
 class _Row(NamedTuple):
@@ -58,7 +54,7 @@ def read_dataset(
 
     mapping: label -> class. A label that is not in it stands for the class of its name; where there is none, the
     row is left out and counted. drawn: line of labels.csv -> class, instead of what labels say; other lines are left
-    out. modalities: rows of another (see `_modality`) are left out and counted; none for all. A group is
+    out. modalities: rows of another (see `said.modality`) are left out and counted; none for all. A group is
     `group_id`, else `patient_id`. ungrouped: the set has neither, and every file may stand for itself.
 
     Raises:
@@ -73,7 +69,7 @@ def read_dataset(
     labels = _classes_of(rows, classes, mapping or {}) if drawn is None else [drawn.get(row.line) for row in rows]
     kept = [(row, label) for row, label in zip(rows, labels, strict=True) if label is not None]
     left_out = Counter(row.values["label"] or BLANK for row, label in zip(rows, labels, strict=True) if label is None)
-    left_out.update(f"{row.values['label'] or BLANK} ({_modality(row)})" for row in others)
+    left_out.update(f"{row.values['label'] or BLANK} ({said.modality(row.values)})" for row in others)
     if not kept:
         raise DataError(
             f"{root / NAME}: expected labels of {', '.join(classes.names)}, found only "
@@ -116,7 +112,7 @@ def candidates(root: Path, modalities: Sequence[str] = ()) -> list[Candidate]:
             row.values["label"],
             row.values.get("source", ""),
             row.values.get("view", ""),
-            _findings(row),
+            said.findings(row.values),
         )
         for row in rows
         if _is_of(row, modalities)
@@ -124,18 +120,7 @@ def candidates(root: Path, modalities: Sequence[str] = ()) -> list[Candidate]:
 
 
 def _is_of(row: _Row, modalities: Sequence[str]) -> bool:
-    return not modalities or _modality(row) in ("", *modalities)
-
-
-def _modality(row: _Row) -> str:
-    """The column `modality`, else what the column `view` leaves no doubt about, else ""."""
-    told = row.values.get("modality", "")
-    view = row.values.get("view", "").lower().partition(" ")[0]
-    return told or _VIEWS.get(view, "")
-
-
-def _findings(row: _Row) -> tuple[str, ...]:
-    return tuple(found for part in row.values.get("findings", "").split("|") if (found := part.strip()))
+    return not modalities or said.modality(row.values) in ("", *modalities)
 
 
 def read_rows(root: Path) -> list[Mapping[str, str]]:
@@ -384,9 +369,11 @@ def _sample(root: Path, row: _Row, label: str, group: str) -> Sample:
         group=group,
         view=row.values.get("view") or None,
         source=row.values.get("source") or None,
-        modality=cast(Modality, told) if (told := _modality(row)) in ("xray", "ct") else None,
+        modality=cast(Modality, told) if (told := said.modality(row.values)) in ("xray", "ct") else None,
         split=cast(Literal["train", "val", "test"] | None, row.values.get("split") or None),
-        findings=_findings(row),
+        findings=said.findings(row.values),
+        sex=said.sex(row.values.get("sex", "")),
+        age=said.age(row.values.get("age", "")),
         digest=digest,
         members=tuple(one[:MARK] for one in within),
     )

@@ -25,6 +25,16 @@ from pneumoscope.nets.weights import WeightsUsed
 # weights and their optimiser take most of the memory, and it would be a quarter more time for little
 SAVE_MEMORY_FROM = 192**3
 SHRINKS = 32  # the last map has one cell for so many voxels along each axis
+BF16_FROM = 96  # voxels a side, from which on the last map has 3; see `bf16_is_right`
+
+
+def bf16_is_right(input_size: tuple[int, ...]) -> bool:
+    """Whether torch trains a network of images `(H, W)` or volumes `(D, H, W)` of this size rightly in bf16.
+
+    Where a 3D convolution of kernel 3 sees 2 voxels a side, torch 2.15 (oneDNN) reads memory that nobody wrote into
+    its weights' gradient in bf16: now and then it is NaN. In fp32, in 2D and on maps of 1 or from 3 voxels it does not.
+    """
+    return len(input_size) == 2 or min(input_size) >= BF16_FROM
 
 
 class VolumeNet(Net):

@@ -19,13 +19,26 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Gallery, Picture, Prediction
 from pneumoscope.core.stage import Step
 from pneumoscope.io.description import Findings
-from pneumoscope.report import charts, figures, levels, matrix, series, tables, thresholds, volume, words
+from pneumoscope.report import (
+    benefit,
+    calibration,
+    charts,
+    figures,
+    levels,
+    matrix,
+    series,
+    tables,
+    thresholds,
+    transfer,
+    volume,
+    words,
+)
 from pneumoscope.report.uri import data_uri
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from pneumoscope.runtime.screen import Screened
+    from pneumoscope.runtime.screened import Screened
 
 # beyond this many studies a report holds thumbnails only: 200 studies stay below 40 MB
 DETAILED = 50
@@ -59,6 +72,7 @@ def screening_report(
         facts=facts,
         threshold=facts.threshold,
         positive=classes.positive,
+        trust=calibration.model(facts, _stated([s["p"] for s in studies], classes)),
         headline=charts.whiskers(facts.evaluation) if facts.evaluation else [],
         grave=words.grave(facts.evaluation) if facts.evaluation else [],
     )
@@ -121,6 +135,7 @@ def _study(i: int, screened: Screened, classes: ClassSet, prep: Sequence[Step], 
         "series": series.view(screened, classes) if full else None,
         "volume": volume.view(screened, prep) if full else None,
         "scores": series.scores(p, classes) if full else None,
+        "trust": calibration.of_prediction(p, classes),
     }
 
 
@@ -131,6 +146,11 @@ def _thumbnail(screened: Screened) -> str | None:
     if scan is not None and prepared is not None and explanation is not None:
         image = scan.image(volume.shown_slice(scan, prepared, explanation))
     return None if image is None else data_uri("image/jpeg", figures.image_jpeg(image, long_side=THUMBNAIL))
+
+
+def _stated(predictions: Sequence[Prediction], classes: ClassSet) -> float | None:
+    """The prevalence of the positive class that answers were re-weighted for; None where they were not."""
+    return next((p.prevalence.get(classes.positive or "") for p in predictions if p.prevalence), None)
 
 
 def _kind(p: Prediction, classes: ClassSet) -> str:
@@ -185,6 +205,9 @@ def _panel(e: Evaluation, recipe: Recipe, galleries: Sequence[Gallery]) -> dict[
         "studied": thresholds.study(e, recipe),
         "parts": thresholds.part_tables(e),
         "levels": levels.table(e),
+        "trust": calibration.view(e, recipe),
+        "transfer": transfer.table(e),
+        "benefit": benefit.curve(e),
         "judged_words": words.judged(e),
         "nouns": words.NOUNS[e.judged],
         "galleries": [_gallery(gallery) for gallery in galleries],

@@ -17,7 +17,7 @@ from pneumoscope.core.result import Prediction
 from pneumoscope.report import figures, words
 from pneumoscope.report.uri import data_uri
 from pneumoscope.runtime import studies
-from pneumoscope.runtime.screen import Screened, Shown
+from pneumoscope.runtime.screened import Screened, Shown
 
 WIDTH, HEIGHT = 720, 170  # of the profile
 THUMBNAILS = 12

@@ -79,7 +79,7 @@ def fold_table(evaluation: Evaluation) -> dict[str, Any] | None:
         printed += [entry for entry, _ in theirs]
         rows.append(
             {
-                "title": _dotted_title(name),
+                "title": dotted_title(name),
                 **_spread(values),
                 "paper": ", ".join(as_printed(value) for _, value in theirs),
                 "folds": [words.figure(value) for value in values],
@@ -118,7 +118,7 @@ def paper_rows(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
         {
             "data": entry.data,
             "where": entry.where,
-            "title": _dotted_title(name),
+            "title": dotted_title(name),
             "theirs": as_printed(value),
             "ours": [_ours(e, name) for e in evaluations],
         }
@@ -200,7 +200,8 @@ def _whole(value: float) -> str:
     return "undefined" if math.isnan(value) else f"{value:,.0f}"
 
 
-def _dotted_title(dotted: str) -> str:
+def dotted_title(dotted: str) -> str:
+    """`Sensitivity, covid` of `sensitivity.covid`; of a level `Sensitivity, covid, bilstm`."""
     level, name, of = _named(dotted)
     return ", ".join(text for text in (words.metric_title(name), of, level) if text)
 

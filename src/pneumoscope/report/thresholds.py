@@ -189,8 +189,10 @@ def _part_table(e: Evaluation, parts: Mapping[str, Part]) -> dict[str, Any]:
 
 def cautions(parts: Mapping[str, Part | Held]) -> list[str]:
     """What a reader of figures of some of the images must know, by what they are called."""
-    one = [name for name, part in parts.items() if sum(n > 0 for n in part.counts.values()) == 1]
-    few = [name for name, part in parts.items() if part.n_patients < FEW_PATIENTS]
+    figured = {name: part for name, part in parts.items() if not isinstance(part, Part) or part.metrics}
+    one = [name for name, part in figured.items() if sum(n > 0 for n in part.counts.values()) == 1]
+    few = [name for name, part in figured.items() if part.n_patients < FEW_PATIENTS]
+    bare = [name for name in parts if name not in figured]
     found = []
     if one:
         found.append(
@@ -199,6 +201,18 @@ def cautions(parts: Mapping[str, Part | Held]) -> list[str]:
         )
     if few:
         found.append(f"Fewer than {FEW_PATIENTS} patients: {words.listed(few)}. Intervals over so few are too narrow.")
+    rare = [
+        f"{n} {of} of {name}"
+        for name, part in figured.items()
+        for of, n in part.counts.items()
+        if name not in few and 0 < n < FEW_PATIENTS
+    ]
+    if rare:
+        found.append(
+            f"Few of one class ({words.listed(rare)}): figures of that class say little there, whatever the interval."
+        )
+    if bare:
+        found.append(f"Fewer than {FEW_PATIENTS} patients, and so without figures: {words.listed(bare)}.")
     return found
 
 

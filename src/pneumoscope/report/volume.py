@@ -19,7 +19,7 @@ from pneumoscope.core.voxels import Voxels
 from pneumoscope.io.nifti_write import nifti_bytes
 from pneumoscope.report import figures, planes, render, series, volume_steps
 from pneumoscope.report.uri import data_uri
-from pneumoscope.runtime.screen import Screened
+from pneumoscope.runtime.screened import Screened
 
 WIDTH, HEIGHT = 720, 120  # of the curve of the lung's area
 

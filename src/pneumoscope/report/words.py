@@ -12,7 +12,7 @@ from pneumoscope.bundle import DataCard, Facts
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.paper import Paper
 from pneumoscope.core.recipe import Recipe
-from pneumoscope.core.result import Evaluation, Interval, Prediction
+from pneumoscope.core.result import Evaluation, Interval, Part, Prediction
 
 DISCLAIMER = (
     "For research use only. This is not a medical device: nothing here is a diagnosis, and no decision about a "
@@ -147,7 +147,8 @@ def trained_on(facts: Facts) -> str:
 
 
 def _taken(facts: Facts, data: DataCard) -> str:
-    return amount(data.n_images, "slice" if facts.recipe.of_studies else "image")
+    recipe = facts.recipe
+    return amount(data.n_images, "study" if recipe.of_volumes else "slice" if recipe.of_studies else "image")
 
 
 def learned_before(facts: Facts) -> list[str]:
@@ -173,6 +174,20 @@ def before(evaluation: Evaluation) -> list[str]:
 def counts(by_name: Mapping[str, int]) -> str:
     """`1,000 normal, 200 covid`."""
     return ", ".join(f"{n:,} {name}" for name, n in by_name.items())
+
+
+def of_part(part: Part, metric: str = "balanced_accuracy") -> str:
+    """A figure of some of the images, and what it is worth where they are few, or of one class."""
+    found = part.metrics.get(metric)
+    if not isinstance(found, Interval):
+        return "too few patients"
+    alone = sum(n > 0 for n in part.counts.values()) == 1
+    return f"{interval(found)}{', one class only' if alone else ''}"
+
+
+def tally(by_name: Mapping[str, int]) -> str:
+    """`18 to 39 (1,000), 40 to 64 (200)`: of names that are numbers themselves."""
+    return ", ".join(f"{name} ({n:,})" for name, n in by_name.items())
 
 
 def protocol_title(protocol: str | None) -> str:

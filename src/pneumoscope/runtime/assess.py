@@ -21,10 +21,13 @@ from pneumoscope.core.progress import Progress
 from pneumoscope.core.recipe import Decision
 from pneumoscope.core.result import Evaluation
 from pneumoscope.errors import DataError, PneumoscopeError
-from pneumoscope.evaluate import metrics, thresholds
+from pneumoscope.evaluate import benefit, metrics, thresholds
+from pneumoscope.evaluate.crossfit import Known
 from pneumoscope.evaluate.parts import by_part
 from pneumoscope.io import load
-from pneumoscope.runtime.screen import Screened, Screener
+from pneumoscope.runtime import trusting
+from pneumoscope.runtime.screen import Screener
+from pneumoscope.runtime.screened import Screened
 
 
 def assess(
@@ -115,18 +118,23 @@ def _measured(
     samples = [dataclasses.replace(s, modality=result.modality or s.modality) for s, result in judged]
     predictions = [result.prediction for _, result in judged]
     p = np.array([[one.probabilities[name] for name in names] for one in predictions])
+    raw = np.array([[one.raw[name] for name in names] for one in predictions])
     truth = np.array([names.index(s.label) for s in samples])
     decisions = np.array([names.index(str(one.decision)) for one in predictions])
     groups = [s.group for s in samples]
-    found = thresholds.of_bundle(bundle.facts.recipe.decision, threshold, at)
+    trust = bundle.facts.trust
+    found = thresholds.of_bundle(bundle.facts.recipe.decision, threshold, at, () if trust is None else trust.points)
+    known = Known(p, truth, groups)
+    evaluation = metrics.evaluate(p, truth, decisions, groups, classes)
     return dataclasses.replace(
-        metrics.evaluate(p, truth, decisions, groups, classes),
-        judged="study" if any(one.slices for one in predictions) else "image",
+        trusting.trusted(evaluation, bundle.facts, known, raw, decisions, predictions, found),
+        judged="study" if bundle.facts.recipe.judges == "study" or any(one.slices for one in predictions) else "image",
         n_slices=sum(len(one.slices) for one in predictions),
         thresholds=() if threshold is None else (threshold,),
         parts=by_part(samples, p, truth, decisions, classes),
         studied=thresholds.study(found, p, truth, groups, classes, folds=np.zeros(len(samples), dtype=np.int64)),
         histogram=thresholds.histogram(p, truth, classes),
+        benefit=benefit.study(p, truth, groups, classes),
     )
 
 

@@ -23,6 +23,8 @@ from pneumoscope.core.image import Image2D
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation
 from pneumoscope.core.role import MAIN
+from pneumoscope.core.trust import Calibrator, Trust
+from pneumoscope.evaluate import parts
 from pneumoscope.nets.build import Net
 from pneumoscope.nets.study import StudyNet
 from pneumoscope.nets.volume import VolumeNet
@@ -48,6 +50,7 @@ def write_bundle(
     patients: Patients | None,
     checked: Sequence[np.ndarray],
     threshold: float | None,
+    trust: Trust | None = None,
     evaluation: Evaluation,
     used: WeightsUsed | None,
     card: object,
@@ -57,7 +60,8 @@ def write_bundle(
 
     learned: by role, the images that were learned from and chosen on. seen: the files that any of it has seen.
     patients: the networks of studies, None where images are judged. checked: prepared images `[n, H, W]`, of one study
-    each where studies are judged slice by slice, or volumes `[n, D, H, W]`. card: a function from facts to the text of
+    each where studies are judged slice by slice, or volumes `[n, D, H, W]`. threshold: on probabilities that `trust`
+    calibrates, None for the most probable class. card: a function from facts to the text of
     README.md; the report layer above has it.
 
     Raises:
@@ -66,13 +70,15 @@ def write_bundle(
     """
     net = net.to(memory_format=torch.contiguous_format).eval()
     study_net = None if patients is None else _study_net(patients, recipe)
-    exported, precisions = _graphs(net, study_net, checked, threshold)
+    rule = graphs.Rule(threshold, Calibrator() if trust is None else trust.calibrator)
+    exported, precisions = _graphs(net, study_net, checked, rule)
     facts = Facts(
         name=recipe.title,
         created=datetime.datetime.now(datetime.UTC).date().isoformat(),
         pneumoscope=pneumoscope.__version__,
         recipe=recipe,
         threshold=threshold,
+        trust=trust,
         precisions=precisions,
         explains="features" if net.head.convolution is None else "head.maps",
         evaluation=evaluation,
@@ -100,21 +106,21 @@ def _study_net(patients: Patients, recipe: Recipe) -> StudyNet:
 
 
 def _graphs(
-    net: Net, study_net: StudyNet | None, checked: Sequence[np.ndarray], threshold: float | None
+    net: Net, study_net: StudyNet | None, checked: Sequence[np.ndarray], rule: graphs.Rule
 ) -> tuple[dict[str, bytes], dict[str, Precision]]:
     """The graphs by their names in the bundle, and what they may be run in."""
     if isinstance(net, VolumeNet):
         whole = [volume for part in checked for volume in part]
         depth, height, width = whole[0].shape
         graph = graphs.volumes_to_onnx(net, (depth, height, width))
-        return {bundles.GRAPH: graph}, graphs.check_volumes(graph, net, whole, threshold)
+        return {bundles.GRAPH: graph}, graphs.check_volumes(graph, net, whole, rule)
     size = checked[0].shape[1], checked[0].shape[2]
     if study_net is None:
         graph = graphs.to_onnx(net, size)
-        return {bundles.GRAPH: graph}, graphs.check_precisions(graph, net, np.concatenate(checked), threshold)
+        return {bundles.GRAPH: graph}, graphs.check_precisions(graph, net, np.concatenate(checked), rule)
     graph = graphs.slices_to_onnx(net, size)
     of_study = graphs.study_to_onnx(study_net, features=net.head.linears[-1].in_features)  # type: ignore[arg-type]
-    found = graphs.check_studies(graph, of_study, net, study_net, checked, threshold)
+    found = graphs.check_studies(graph, of_study, net, study_net, checked, rule)
     return {bundles.GRAPH: graph, bundles.STUDY_GRAPH: of_study}, found
 
 
@@ -163,6 +169,7 @@ def _data_card(dataset: Dataset) -> DataCard:
         sources=tuple(sorted({s.source for s in dataset.samples if s.source}))[:20],
         dataset=dataset.digest,
         left_out=dataset.left_out,
+        told=parts.counted(dataset.samples, ("view", "sex", "age")),
     )
 
 
@@ -181,6 +188,8 @@ def _pretrained(used: WeightsUsed | None) -> PretrainedWeights | None:
 
 def _limits(dataset: Dataset, evaluation: Evaluation) -> tuple[str, ...]:
     noun = "images" if evaluation.judged == "image" else "slices"
+    if evaluation.judged == "study" and not evaluation.n_slices:  # volumes, each judged whole
+        noun = "studies"
     limits = [
         f"It learned from {len(dataset)} {noun} of {len(dataset.groups)} patients; expect it to be worse on images "
         "from other hospitals, devices and times.",

@@ -18,6 +18,7 @@ from pneumoscope.train.data import prepare
 from pneumoscope.train.environment import Clock
 from pneumoscope.train.folds import answer_folds
 from pneumoscope.train.run import Ran
+from pneumoscope.train.trust import trusted
 
 T = TypeVar("T")
 
@@ -45,7 +46,7 @@ def reread(recipe: Recipe, datasets: Mapping[str, Dataset], out: Path, *, prepar
     return Ran(
         evaluation=_read(out / "evaluation.json", Evaluation),
         galleries=(),
-        answers=answer_folds(bench, split, out),
+        answers=trusted(bench, answer_folds(bench, split, out)).answers,
         dataset=dataset,
         seconds=clock.seconds,
     )

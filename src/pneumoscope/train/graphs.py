@@ -10,10 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from pneumoscope.bundle import Precision
+from pneumoscope.core.dataset import ClassSet
+from pneumoscope.core.trust import Calibrator
 from pneumoscope.errors import IntegrityError
+from pneumoscope.evaluate import calibrate
 from pneumoscope.evaluate.decide import decide
 from pneumoscope.nets.build import Net, ScreeningNet
 from pneumoscope.nets.study import DescribingNet, StudyNet
+from pneumoscope.nets.unet import Shares
 from pneumoscope.nets.volume import ScreeningVolume, VolumeNet
 from pneumoscope.runtime import engine
 from pneumoscope.runtime.study_engine import StudyEngine
@@ -25,6 +29,7 @@ MAP_TOLERANCE = 1e-3
 # bf16 is allowed where it moves no probability by more and changes no decision (speed.md measured 0.007)
 BF16_TOLERANCE = 0.02
 BATCH = 16
+RAW = Calibrator()
 
 
 def to_onnx(net: Net, input_size: tuple[int, int]) -> bytes:
@@ -79,6 +84,12 @@ def study_to_onnx(net: StudyNet, features: int) -> bytes:
     )
 
 
+def lungs_to_onnx(net: nn.Module, side: int) -> bytes:
+    """The graph that finds lung fields: standardised `images [N, 1, side, side]` -> `lungs [N, side, side]`, 0..1."""
+    given = (torch.zeros(2, 1, side, side),)
+    return _exported(Shares(net), given, ["images"], ["lungs"], ({0: torch.export.Dim("n", min=1)},))
+
+
 def _exported(
     module: nn.Module, given: tuple[Tensor, ...], inputs: list[str], outputs: list[str], dynamic: tuple[Any, ...]
 ) -> bytes:
@@ -98,7 +109,7 @@ def _exported(
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def check_precisions(graph: bytes, net: Net, images: np.ndarray, threshold: float | None) -> dict[str, Precision]:
+def check_precisions(graph: bytes, net: Net, images: np.ndarray, rule: Rule) -> dict[str, Precision]:
     """Compare the exported graph with torch in fp32 on prepared images `[n, H, W]`, in each precision of this CPU.
 
     Raises:
@@ -109,16 +120,14 @@ def check_precisions(graph: bytes, net: Net, images: np.ndarray, threshold: floa
         runner = engine.Engine(graph, precision=precision)
         parts = [runner.run(images[i : i + BATCH]) for i in range(0, len(images), BATCH)]
         got, maps = (np.concatenate(p) for p in zip(*parts, strict=True))
-        return _Answers(got, maps, decide(threshold, got, net.classes))
+        return _Answers(got, maps, rule.decide(got, net.classes))
 
     expected, expected_maps = torch_answers(net, images)
-    decided = decide(threshold, expected, net.classes)
+    decided = rule.decide(expected, net.classes)
     return _compared(_Answers(expected, expected_maps, decided), ask, len(images))
 
 
-def check_volumes(
-    graph: bytes, net: VolumeNet, volumes: Sequence[np.ndarray], threshold: float | None
-) -> dict[str, Precision]:
+def check_volumes(graph: bytes, net: VolumeNet, volumes: Sequence[np.ndarray], rule: Rule) -> dict[str, Precision]:
     """As `check_precisions`, on prepared volumes `[D, H, W]`, one at a time.
 
     Raises:
@@ -130,7 +139,7 @@ def check_volumes(
 
     def answers(run: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]) -> _Answers:
         of_volumes, maps = (np.stack(part) for part in zip(*(run(volume) for volume in volumes), strict=True))
-        return _Answers(of_volumes, maps, decide(threshold, of_volumes, net.classes))
+        return _Answers(of_volumes, maps, rule.decide(of_volumes, net.classes))
 
     return _compared(answers(lambda volume: torch_volume(net, volume)), ask, len(volumes))
 
@@ -141,7 +150,7 @@ def check_studies(
     net: Net,
     study_net: StudyNet,
     studies: Sequence[np.ndarray],
-    threshold: float | None,
+    rule: Rule,
 ) -> dict[str, Precision]:
     """As `check_precisions`, of both graphs, on studies of prepared slices `[S, H, W]`; their first slices alone, too.
 
@@ -155,16 +164,27 @@ def check_studies(
 
     def ask(precision: engine.PrecisionName) -> _Answers:
         runner = engine.Engine(graph, precision=precision)
-        return _joined(asked, runner.describe, judge.run, lambda p: decide(threshold, p, net.classes))
+        return _joined(asked, runner.describe, judge.run, lambda p: rule.decide(p, net.classes))
 
     describing = DescribingNet(net).eval()
     expected = _joined(
         asked,
         lambda images: _run(describing, np.ascontiguousarray(images[:, np.newaxis])),
         lambda features, slices: _run(study_net.eval(), features, slices),
-        lambda p: decide(threshold, p, net.classes),
+        lambda p: rule.decide(p, net.classes),
     )
     return _compared(expected, ask, sum(len(study) for study in studies))
+
+
+class Rule(NamedTuple):
+    """How a bundle decides on what its graph says: calibrated first, as in `runtime.answers`."""
+
+    threshold: float | None = None
+    calibrator: Calibrator = RAW
+
+    def decide(self, raw: np.ndarray, classes: ClassSet) -> np.ndarray:
+        """The class decided for, integers `[n]`, from the graph's probabilities `[n, K]`."""
+        return decide(self.threshold, calibrate.apply(self.calibrator, raw, classes), classes)
 
 
 class _Answers(NamedTuple):

@@ -25,7 +25,7 @@ from pneumoscope.core.result import Before, Evaluation, Gallery
 from pneumoscope.core.role import MAIN
 from pneumoscope.core.serial import Mismatch, digest, from_json
 from pneumoscope.errors import DataError, IntegrityError, UsageError
-from pneumoscope.evaluate import metrics, thresholds
+from pneumoscope.evaluate import benefit, metrics, thresholds
 from pneumoscope.evaluate.paired import Answers
 from pneumoscope.evaluate.parts import by_part
 from pneumoscope.evaluate.split import final_split, make_split, split_of
@@ -35,15 +35,18 @@ from pneumoscope.train.checkpoint import Progression, load_tensors
 from pneumoscope.train.data import Prepared, prepare
 from pneumoscope.train.environment import Clock, environment
 from pneumoscope.train.export import write_bundle
-from pneumoscope.train.folds import OutOfFold, answer_folds, fit_fold, fitted_threshold
+from pneumoscope.train.folds import OutOfFold, answer_folds, fit_fold
 from pneumoscope.train.pictures import galleries
 from pneumoscope.train.stages import pretrained
+from pneumoscope.train.trust import Trusted, learned_from, measured, shipped, trusted
 from pneumoscope.train.units import UNKNOWN, truths
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Ran:
     """What came out of a run. galleries: pictures for the report. dataset: what was judged of main, see `units`.
+
+    answers: calibrated, where the protocol does it.
 
     seconds: what was done -> wall seconds, of all calls of this run together.
     """
@@ -96,12 +99,13 @@ def run(
         data = {role: prepare(dataset, recipe, prepared, progress) for role, dataset in datasets.items()}
     bench = bench_of(recipe, data, out, cache=cache, weights_dir=weights_dir, progress=progress, clock=clock)
     split = _split(out, bench.units.dataset, recipe)
-    answers = answer_folds(bench, split, out)
-    evaluation = _evaluate(bench, split, answers, (*warnings, *_noticed(data)), at)
+    found = trusted(bench, answer_folds(bench, split, out))
+    answers = found.answers
+    evaluation = _evaluate(bench, split, found, (*warnings, *_noticed(data)), at)
     _write_predictions(out / "predictions.csv", bench, answers)
     write_json(out / "evaluation.json", evaluation)
     if export and not (out / "bundle" / bundles.FACTS).exists():
-        _final(bench, answers, evaluation, out, card, fold=len(split.folds))
+        _final(bench, found, evaluation, out, card, fold=len(split.folds), at=at)
     clock.save()
     return Ran(
         evaluation=evaluation,
@@ -157,8 +161,9 @@ def _split(out: Path, dataset: Dataset, recipe: Recipe) -> Split:
 
 
 def _evaluate(
-    bench: Bench, split: Split, answers: OutOfFold, warnings: tuple[str, ...], at: Sequence[Decision]
+    bench: Bench, split: Split, trust: Trusted, warnings: tuple[str, ...], at: Sequence[Decision]
 ) -> Evaluation:
+    answers = trust.answers
     samples = [bench.units.dataset.samples[i] for i in answers.positions]
     labels, classes, seed = bench.labels, bench.units.dataset.classes, bench.recipe.protocol.seed
     truth, groups, p = labels[answers.positions], [s.group for s in samples], answers.probabilities
@@ -167,7 +172,7 @@ def _evaluate(
     chosen = [(c.probabilities, labels[c.positions]) for c in answers.chosen]
     found, lacking = thresholds.fit(bench.recipe.decision, at, chosen, classes)
     return dataclasses.replace(
-        evaluation,
+        measured(bench, trust, found, evaluation),
         thresholds=answers.thresholds,
         before=_before(bench),
         folds=_by_fold(bench, answers),
@@ -178,6 +183,7 @@ def _evaluate(
         levels=levels.figures(bench, answers.levels, answers.positions, own),
         studied=thresholds.study(found, p, truth, groups, classes, folds=answers.folds, seed=seed),
         histogram=thresholds.histogram(p, truth, classes),
+        benefit=benefit.study(p, truth, groups, classes, seed=seed),
         protocol=bench.recipe.protocol.name,
         grouped=bench.units.dataset.grouped,
         shared_patients=split.shared_groups(bench.units.dataset),
@@ -251,16 +257,21 @@ def _learned(bench: Bench, units: list[int]) -> dict[str, Dataset]:
 
 
 def _seen(bench: Bench, units: list[int]) -> list[Sample]:
-    """The files that the final fit has seen: a threshold that was fitted has seen all of main."""
-    whole = bench.recipe.decision.rule not in ("argmax", "fixed")
+    """The files that the bundle has seen: those of some units, and of every other role."""
     of_main = {int(bench.main.origin[row]) for row in bench.units.rows(units)}
-    given = bench.main.given.samples
     others = [sample for role, data in bench.data.items() if role != MAIN for sample in data.given.samples]
-    return [*(given if whole else (given[i] for i in sorted(of_main))), *others]
+    return [*(bench.main.given.samples[i] for i in sorted(of_main)), *others]
 
 
 def _final(
-    bench: Bench, answers: OutOfFold, evaluation: Evaluation, out: Path, card: Callable[[Facts], str], *, fold: int
+    bench: Bench,
+    found: Trusted,
+    evaluation: Evaluation,
+    out: Path,
+    card: Callable[[Facts], str],
+    *,
+    fold: int,
+    at: Sequence[Decision],
 ) -> None:
     """Fit on all data, with a part of it choosing the weights, and export. fold: number of the fit, for its seed."""
     parting = final_split(bench.units.dataset, bench.recipe.protocol)
@@ -274,10 +285,11 @@ def _final(
             fitted.net,
             bench.recipe,
             _learned(bench, [*train, *val]),
-            seen=_seen(bench, [*train, *val]),
+            # the final fit's, and those that calibration and thresholds were fitted on
+            seen=_seen(bench, sorted({*train, *val, *found.raw.positions[learned_from(bench, found.raw)].tolist()})),
             patients=fitted.patients,
             checked=_checked(bench),
-            threshold=fitted_threshold(bench, answers.positions, answers.probabilities),
+            **shipped(bench, found, evaluation, at)._asdict(),
             evaluation=evaluation,
             used=fitted.used,
             card=card,

@@ -14,7 +14,7 @@ from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.role import MAIN
 from pneumoscope.core.stage import Stage
 from pneumoscope.nets.build import Net, build, choose_trainable, probabilities
-from pneumoscope.nets.volume import build_volume
+from pneumoscope.nets.volume import bf16_is_right, build_volume
 from pneumoscope.nets.weights import WeightsUsed
 from pneumoscope.prep.sizes import input_size
 from pneumoscope.train import loop
@@ -115,7 +115,7 @@ def _fit(
         classes=data.dataset.classes,
         frozen=() if learner.model is net.head else tuple(frozen),
         seed=_seed(stage, fold),
-        low_precision=learner.model is net and loop.bf16_is_fast(),
+        low_precision=learner.model is net and loop.bf16_is_fast() and bf16_is_right(data.input_size),
     )
     if not len(taught.train):  # no slice is called infected: the network stays as it is
         save_tensors(done, {}, Progression())

@@ -72,6 +72,7 @@ def test_a_row_becomes_an_entry(tmp_path: Path) -> None:
     (entry,) = read(tmp_path, [said], ["images/a b.jpeg"]).entries
     assert (entry.file, entry.label, entry.modality) == ("images/a b.jpeg", "covid", "xray")
     assert (entry.patient_id, entry.view, entry.original) == ("ieee8023:2", "PA", "Pneumonia/Viral/COVID-19")
+    assert (entry.sex, entry.age) == ("M", "65")
     assert entry.notes == "offset=3; sex=M; age=65; rt_pcr_positive=Y; license=CC BY-NC-SA; doi=10.1056/x"
 
 

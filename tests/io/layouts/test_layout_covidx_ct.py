@@ -81,6 +81,7 @@ def test_metadata_names_a_patient_that_no_pattern_knows(tmp_path: Path) -> None:
     (root / "metadata.csv").write_text(METADATA)
     last = LAYOUT.read(root).entries[-1]
     assert (last.patient_id, last.source, last.group_id) == ("new source:other-9", "new source", None)
+    assert (last.sex, last.age) == ("F", "50")
 
 
 def test_the_first_version_has_other_names_and_no_metadata(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ def test_rows_become_entries_whatever_the_header(tmp_path: Path, head: str, name
         (FILES[1], "normal", "nih:00000001", "AP", ()),
         (FILES[2], "pneumonia", "nih:00000032", "AP", ("Atelectasis", "Consolidation", "Edema", "Pneumonia")),
     ]
+    assert [(e.sex, e.age) for e in listing.entries] == [("M", "57"), ("M", "58"), ("F", "54")]
     assert listing.entries[2].original == "Atelectasis|Consolidation|Edema|Pneumonia"
     assert {e.modality for e in listing.entries} == {"xray"}
     assert (listing.missing, listing.extra) == ((), ())

@@ -167,6 +167,8 @@ def _entry(
         view="axial",
         source=source,
         split=part,
+        sex=clean(about["sex"]) if about and "sex" in about else "",
+        age=clean(about["age"]) if about and "age" in about else "",
         notes="; ".join([*([f"box={box}"] if box else []), *told]),
     )
 

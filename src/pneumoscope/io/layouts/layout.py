@@ -25,7 +25,7 @@ class Entry:
     sets made from one source join; None where the set does not say. group_id: what may not be parted where that is
     more than a patient or no patient is known (neighbouring slices), else None.
     findings: the radiological findings, in the set's own words, where it lists several. series: the file is a folder
-    that holds the slices of one CT series.
+    that holds the slices of one CT series. sex, age: in the set's own words, "" where it does not say.
     """
 
     file: str
@@ -40,6 +40,8 @@ class Entry:
     findings: tuple[str, ...] = ()
     notes: str = ""
     series: bool = False
+    sex: str = ""
+    age: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,6 +116,8 @@ def entry(file: str, row: Mapping[str, str], *, source: str, patient: str) -> En
         view=clean(row.get("view", "")) or None,
         source=source,
         findings=several if len(several) > 1 else (),
+        sex=clean(row.get("sex", ""), 20),
+        age=clean(row.get("age", ""), 20),
         notes=facts(row),
     )
 

@@ -29,11 +29,13 @@ _NAME = re.compile(r"(\d{8})_\d{3}\.(?:png|jpe?g)", re.ASCII | re.IGNORECASE)
 
 
 class Row(NamedTuple):
-    """What a list says of one image: its name, its findings, and the view where the list gives it."""
+    """What a list says of one image: its name, its findings, and view, sex and age where the list gives them."""
 
     name: str
     findings: tuple[str, ...]
     view: str
+    sex: str = ""
+    age: str = ""
 
 
 def patient_of(name: str) -> str | None:
@@ -78,7 +80,13 @@ def _rows(folder: Path) -> tuple[list[Row], list[str]]:
     tables = [name for name in TABLES if (folder / name).is_file()]
     if tables:
         rows = [
-            Row(row["Image Index"], _findings(row.get("Finding Labels", "")), row.get("View Position", ""))
+            Row(
+                row["Image Index"],
+                _findings(row.get("Finding Labels", "")),
+                row.get("View Position", ""),
+                row.get("Patient Gender", "") or row.get("Patient Sex", ""),
+                row.get("Patient Age", ""),
+            )
             for row in table(folder / tables[0], ("Image Index", "Finding Labels"))
         ]
     else:
@@ -141,6 +149,8 @@ def _entry(row: Row, file: str, parts: Mapping[str, Part]) -> Entry:
         source="nih",
         split=parts.get(_stem(row.name)),
         findings=row.findings,
+        sex=row.sex,
+        age=row.age,
     )
 
 
