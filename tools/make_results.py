@@ -1,7 +1,7 @@
 """Write docs/results.md from the folders of finished runs; nothing in it is typed but the words around the figures.
 
-Run: python tools/make_results.py RUNS   where RUNS holds the folders that docs/results.toml names. A folder that is not
-there is an error: a table with a row missing would not show it.
+Run: python tools/make_results.py RUNS   where RUNS holds the folders that docs/results.toml names. A section whose
+folder is not there stays as it stands on the page, and is named; one that is on the page neither is an error.
 """
 
 from __future__ import annotations
@@ -37,9 +37,28 @@ def page(runs: Path) -> str:
     """The whole page: the introduction, then a section for each entry of docs/results.toml."""
     asked = tomllib.loads((DOCS / "results.toml").read_text(encoding="utf-8"))
     parts = [NOTE, "# Results on real images", asked["introduction"].strip()]
-    kinds = {"run": _section, "comparison": _comparison, "search": _search}
-    parts += [kinds[entry.get("kind", "run")](runs / entry["run"], entry) for entry in asked["results"]]
+    parts += [_part(runs, entry) for entry in asked["results"]]
     return "\n\n".join(parts) + "\n"
+
+
+def _part(runs: Path, entry: dict[str, Any]) -> str:
+    """The section of an entry: of its run folder, of words alone (kind "words"), or as the page has it."""
+    kinds = {"run": _section, "comparison": _comparison, "search": _search}
+    if entry.get("kind") == "words":
+        return f"## {entry['title']}\n\n{entry['says'].strip()}"
+    folder = runs / entry["run"]
+    return kinds[entry.get("kind", "run")](folder, entry) if folder.exists() else _kept(entry)
+
+
+def _kept(entry: dict[str, Any]) -> str:
+    """The entry's section as it stands on the page: its run folder was on another machine."""
+    text = (DOCS / "results.md").read_text(encoding="utf-8")
+    ends = f"## {entry['title']}" if "title" in entry else f"` on {entry['data']}"
+    found = [section for section in text.split("\n\n## ")[1:] if f"## {section.partition(chr(10))[0]}".endswith(ends)]
+    if len(found) != 1:
+        raise SystemExit(f"{entry['run']}: expected its run folder or one section on the page, found {len(found)}.")
+    print(f"{entry['run']}: no run folder, its section stays as it stands")
+    return f"## {found[0].rstrip()}"
 
 
 def _section(folder: Path, entry: dict[str, Any]) -> str:
