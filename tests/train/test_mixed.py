@@ -27,15 +27,9 @@ FEW = TINY | {"stages.head.epochs": "2"}
 
 
 def ct_slice(number: int, label: str, size: int = 72) -> bytes:
-    """One axial slice in HU as DICOM: two lungs, and for covid a dense patch in each."""
-    rng = np.random.default_rng(number)
-    y, x = np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j]
-    hu = np.where(x**2 + (y * 1.3) ** 2 < 0.9, 40.0, -1000.0)
-    for side in (-0.45, 0.45):
-        hu[((x - side) / 0.3) ** 2 + (y / 0.5) ** 2 < 1] = -850.0
-        if label == "covid":
-            hu[((x - side) / 0.18) ** 2 + ((y - 0.2) / 0.2) ** 2 < 1] = -350.0
-    stored = np.round(hu + rng.normal(0, 25, hu.shape) + 1024).clip(0, 4095).astype("<u2")
+    """The middle slice of a phantom's CT series in HU as DICOM."""
+    voxels = phantoms.phantom_ct(label, seed=number, size=size, slices=9).voxels
+    stored = (voxels[len(voxels) // 2].astype(np.int32) + 1024).clip(0, 4095).astype("<u2")
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID = CTImageStorage, ExplicitVRLittleEndian
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=["mixed", str(number)])
