@@ -1,8 +1,8 @@
 """The 3D ResNet50 of Xue 2021: screening against eager torch, and the memory of a step of training.
 
-Run: python benchmarks/volume_net.py speed [SIZE...]     the exported graph in OpenVINO (which gives maps, too), against
-                                                         MONAI's network as everybody calls it; fp32, in turns, wall and
-                                                         CPU seconds
+Run: python benchmarks/volume_net.py speed [SIZE...]     the exported graph in OpenVINO (which gives maps, too), in fp32
+                                                         and bf16, against MONAI's network as everybody calls it in
+                                                         fp32; in turns, wall and CPU seconds
      python benchmarks/volume_net.py memory [SIZE...]    peak memory of two steps, a process each
 Random weights, whose answers of both sides are compared. Threads: OMP_NUM_THREADS, else all cores.
 """
@@ -89,8 +89,11 @@ def speed(size):
     net = network(size).eval()
     volumes = [noise(np.random.default_rng([size, i]), size) for i in range(ROUNDS)]
     differ(net, volumes)
-    ours = VolumeEngine(graphs.volumes_to_onnx(net, (size,) * 3), threads=threads)
-    sides = {"eager torch": eager(net), "ours": lambda volume: ours.run(volume)[0]}
+    graph = graphs.volumes_to_onnx(net, (size,) * 3)
+    sides = {"eager torch fp32": eager(net)}
+    for precision in ("fp32", "bf16"):
+        engine = VolumeEngine(graph, precision=precision, threads=threads)
+        sides[f"ours {precision}"] = lambda volume, engine=engine: engine.run(volume)[0]
     wall, cpu, answers = ({name: [] for name in sides} for _ in range(3))
     for side in sides.values():
         side(volumes[0])
@@ -100,13 +103,18 @@ def speed(size):
             answers[name].append(side(volume))
             wall[name].append(time.perf_counter() - start)
             cpu[name].append(time.process_time() - before)
-    a, b = (np.stack(x) for x in answers.values())
-    same = int((a.argmax(1) == b.argmax(1)).sum())
-    for kind, seconds in (("wall", wall), ("CPU", cpu)):
-        one, two = (statistics.median(x) for x in seconds.values())
-        print(f"| {size} | {threads} | {kind} | {one:.2f} | {two:.2f} | {one / two:.1f} x |", flush=True)
-    print(f"largest difference {np.abs(a - b).max():.1e}, equal decisions {same} of {len(volumes)}")
-    print(f"answers {a.argmax(1)} at {a.max(1).round(2)}")
+    told = {name: np.stack(found) for name, found in answers.items()}
+    theirs = told["eager torch fp32"]
+    for name, ours in told.items():
+        seconds = [statistics.median(kind[name]) for kind in (wall, cpu)]
+        faster = [statistics.median(kind["eager torch fp32"]) / s for kind, s in zip((wall, cpu), seconds, strict=True)]
+        same = int((theirs.argmax(1) == ours.argmax(1)).sum())
+        print(
+            f"| {size} | {threads} | {name} | {seconds[0]:.2f} | {seconds[1]:.2f} | {faster[0]:.1f} x "
+            f"| {faster[1]:.1f} x | {np.abs(theirs - ours).max():.1e} | {same} of {len(volumes)} |",
+            flush=True,
+        )
+    print(f"answers {theirs.argmax(1)} at {theirs.max(1).round(2)}")
 
 
 def step(size, save_memory):
@@ -140,7 +148,8 @@ def main():
         step(int(rest[0]), rest[1] == "save")
         return
     if what == "speed":
-        print("| size | threads | seconds | eager torch fp32 | ours fp32 | times faster |\n|---|---|---|---|---|---|")
+        print("| size | threads | side | s | CPU s | times faster | CPU | largest difference | equal decisions |")
+        print("|---|---|---|---|---|---|---|---|---|")
         for size in rest or (128, 224):
             speed(int(size))
         return

@@ -25,7 +25,7 @@ from pneumoscope.core.result import Evaluation
 from pneumoscope.core.serial import from_json
 from pneumoscope.errors import DataError, LeakError, RecipeError, UsageError
 from pneumoscope.nets.backbones import build_backbone
-from pneumoscope.train.checkpoint import load_fit
+from pneumoscope.train.checkpoint import load_fit, load_tensors
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -86,6 +86,17 @@ def test_the_evaluation_is_of_the_predictions(made_run: Path) -> None:
     assert evaluation.n_patients == len({r["patient"] for r in predicted})
     assert evaluation.protocol == "honest"
     assert evaluation.shared_patients == 0
+
+
+def test_the_learning_curves_are_those_of_the_folds(made_run: Path) -> None:
+    curves = json.loads((made_run / "evaluation.json").read_text())["learned"]
+    for k, curve in enumerate(curves):
+        _, about = load_tensors(made_run / f"fold_{k}" / "head.safetensors")
+        assert (curve["stage"], curve["fold"], curve["best_epoch"]) == ("head", k, about["best_epoch"])
+        assert curve["train_loss"] == [epoch["train_loss"] for epoch in about["history"]]
+        assert curve["val_loss"] == [epoch["val_loss"] for epoch in about["history"]]
+    assert len(curves) == 2
+    assert len(curves[0]["val_loss"]) == 6
 
 
 def test_a_finished_run_is_not_done_again(tiny_run: Path, tiny_data: Path) -> None:

@@ -209,6 +209,21 @@ class Transfer:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Learned:
+    """How a stage's loss went in one fold, epoch by epoch.
+
+    fold: from 0. train_loss: of what it learned from, while it learned; val_loss: of the part that chose the weights.
+    best_epoch: from 0, the one whose weights are kept.
+    """
+
+    stage: str
+    fold: int
+    train_loss: tuple[Undefinable, ...]
+    val_loss: tuple[Undefinable, ...]
+    best_epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """How good a method was on data it had not seen; its JSON is `evaluation.json`.
 
@@ -217,6 +232,7 @@ class Evaluation:
     confusion: `[true class][decided class]` counts, in the order of `classes`.
     thresholds: the threshold used in each fold (one for a bundle), empty for argmax.
     before: what came before on other data. folds: what each fold scored on its test part: metric -> value.
+    learned: the learning curves, stage by stage and fold by fold; none in older files, or of a bundle elsewhere.
     sizes: class -> sizes of its images as they were read.
     parts: what the images are told apart by ("modality", "data set", "source", "view", "sex", "age") -> its value ->
         figures of those images, none of too few patients; what has one value is absent. See `evaluate.parts`.
@@ -248,6 +264,7 @@ class Evaluation:
     thresholds: tuple[float, ...] = ()
     before: tuple[Before, ...] = ()
     folds: tuple[Mapping[str, Undefinable], ...] = ()
+    learned: tuple[Learned, ...] = ()
     sizes: Mapping[str, Sizes] = field(default_factory=dict)
     parts: Mapping[str, Mapping[str, Part]] = field(default_factory=dict)
     levels: Mapping[str, Level] = field(default_factory=dict)

@@ -60,10 +60,27 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], Any]:
             about = json.loads((file.metadata() or {}).get("about", "null"))
             return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 (not a dict)
     except (safetensors.SafetensorError, ValueError) as error:
-        raise IntegrityError(
-            f"{path.name}: expected a safetensors file that pneumoscope wrote, found one that cannot be read "
-            f"({error}). Delete it; the same command makes it again."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def load_about(path: Path) -> Any:
+    """The JSON value of `save_tensors` alone; its tensors are not read.
+
+    Raises:
+        IntegrityError: as `load_tensors`.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {}).get("about", "null"))
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> IntegrityError:
+    return IntegrityError(
+        f"{path.name}: expected a safetensors file that pneumoscope wrote, found one that cannot be read "
+        f"({error}). Delete it; the same command makes it again."
+    )
 
 
 def save_fit(

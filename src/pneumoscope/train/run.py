@@ -36,6 +36,7 @@ from pneumoscope.train.data import Prepared, prepare
 from pneumoscope.train.environment import Clock, environment
 from pneumoscope.train.export import write_bundle
 from pneumoscope.train.folds import OutOfFold, answer_folds, fit_fold
+from pneumoscope.train.learned import learned
 from pneumoscope.train.pictures import galleries
 from pneumoscope.train.stages import pretrained
 from pneumoscope.train.trust import Trusted, learned_from, measured, shipped, trusted
@@ -176,6 +177,7 @@ def _evaluate(
         thresholds=answers.thresholds,
         before=_before(bench),
         folds=_by_fold(bench, answers),
+        learned=learned(bench, len(split.folds)),
         sizes=bench.main.sizes(),
         parts=by_part(samples, p, truth, answers.decisions, classes, seed=seed),
         judged=bench.recipe.judges,
