@@ -110,6 +110,27 @@ def test_text_from_elsewhere_is_inert(scan: Volume, judged: Screened) -> None:
     assert not any(a.get("src") == "x" for a in found.all("img"))
 
 
+def test_the_planes_go_through_the_lungs_where_the_map_is_strongest_outside(scan: Volume) -> None:
+    prepared = prepare_volume(scan, OURS)
+    assert prepared.mask is not None
+    cam = np.full((2, 2, 2), 0.5, np.float32)
+    cam[0, 0, 0] = 1  # strongest in a corner of the field
+    values = to_source_volume(cam, prepared, scan.shape)
+    odd = dataclasses.replace(
+        screened(scan, steps=OURS), explanation=Explanation(method="grad-cam", layer="", target="covid", map=values)
+    )
+    view = volume.view(odd, OURS)
+    assert view is not None
+    corner = np.unravel_index(values.argmax(), values.shape)
+    assert volume.on_prepared(values, prepared)[prepared.mask > 0].max() < values.max()
+    at = volume._place(scan, prepared, odd.explanation)
+    cells = [round((a - offset) / scale) for a, (scale, offset) in zip(at, prepared.to_source, strict=True)]
+    near = tuple(slice(max(0, n - 1), n + 2) for n in cells)
+    assert prepared.mask[near].any()
+    assert at != corner
+    assert at[0] + 1 == view["slice"]
+
+
 def test_the_planes_go_through_the_strongest_place(judged: Screened) -> None:
     assert judged.explanation is not None
     view = volume.view(judged, PAPER)

@@ -35,13 +35,14 @@ def view(screened: Screened, steps: Sequence[Step]) -> dict[str, Any] | None:
     found = bool(explanation.map.any())
     place = _place(volume, prepared, explanation)
     heat = on_prepared(explanation.map, prepared) if found else None
+    glow = None if heat is None else heat * _inside(prepared)
     made = volume_steps.made(volume, steps, place[0])
     return {
         "target": explanation.target,
         "facts": [*series.facts(screened.prediction), *facts(volume, prepared)],
         "planes": [_plane(plane, volume, mapped=found) for plane in planes.planes(volume, explanation.map, place)],
         "lungs": None if heat is None else _in_lungs(heat, prepared),
-        "rendered": [data_uri("image/jpeg", figures.encoded(".jpg", p)) for p in render.rendered(prepared, heat)],
+        "rendered": [data_uri("image/jpeg", figures.encoded(".jpg", p)) for p in render.rendered(prepared, glow)],
         "steps": [
             {"uri": data_uri("image/jpeg", figures.picture_jpeg(picture)), "caption": picture.caption}
             for picture in made.pictures
@@ -60,13 +61,14 @@ def files(screened: Screened, steps: Sequence[Step]) -> dict[str, bytes]:
     if volume is None or prepared is None or explanation is None:
         return {}
     place = _place(volume, prepared, explanation)
-    heat = on_prepared(explanation.map, prepared) if explanation.map.any() else None
+    found = explanation.map.any()
+    glow = on_prepared(explanation.map, prepared) * _inside(prepared) if found else None
     levels = np.empty(explanation.map.shape, np.uint8)
     for values, out in zip(explanation.map, levels, strict=True):
         out[:] = np.rint(np.clip(values, 0, 1) * 255)
     return {
         "planes.png": planes.planes_png(volume, explanation.map, place),
-        "rendered.png": render.render_png(prepared, heat),
+        "rendered.png": render.render_png(prepared, glow),
         "steps.png": volume_steps.steps_png(volume_steps.made(volume, steps, place[0]).pictures),
         "map.nii.gz": nifti_bytes(levels, volume.geometry, slope=1 / 255),
     }
@@ -78,11 +80,28 @@ def shown_slice(volume: Volume, prepared: Voxels, explanation: Explanation) -> i
 
 
 def _place(volume: Volume, prepared: Voxels, explanation: Explanation) -> planes.Place:
-    """Where the map is strongest; without one, the middle of what was judged."""
+    """Where in the lungs the map is strongest; without one, the middle of what was judged.
+
+    A map has few cells, and is strongest in a corner of the cube more often than not, where there is nothing to see.
+    """
     if explanation.map.any():
-        return planes.strongest(explanation.map)
+        inside = on_prepared(explanation.map, prepared) * _inside(prepared)
+        if not inside.any():
+            return planes.strongest(explanation.map)
+        z, y, x = (
+            min(max(round(scale * at + offset), 0), size - 1)
+            for at, (scale, offset), size in zip(
+                planes.strongest(inside), prepared.to_source, volume.shape, strict=True
+            )
+        )
+        return z, y, x
     first, last = selected(volume, prepared)
     return (first + last) // 2, volume.shape[1] // 2, volume.shape[2] // 2
+
+
+def _inside(prepared: Voxels) -> np.ndarray:
+    """Where the network saw anything: in the lungs, or, where none were cut out, in what is not black."""
+    return np.asarray((prepared.values if prepared.mask is None else prepared.mask) > 0)
 
 
 def on_prepared(values: np.ndarray, prepared: Voxels) -> np.ndarray:
