@@ -26,6 +26,7 @@ KINDS = ("frontal", "lateral", "ct", "other")
 TURNS = (0, 90, 180, 270)  # degrees that a picture was turned by, counter-clockwise
 LOW_HU, HIGH_HU = -1000.0, 400.0  # of a slice in HU: from air to bone
 TAILS = (1.0, 99.0)  # percentiles of brightness that are black and white
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Look(NamedTuple):
@@ -46,10 +47,9 @@ def look(image: Image2D) -> Look:
     Raises:
         IntegrityError: a network whose bytes changed.
     """
-    graph, lock = _graph()
     x = np.ascontiguousarray(shrunk(grey(image))[np.newaxis, np.newaxis])
-    with lock:  # images are read in several threads
-        kinds, turns, negative = graph.infer([x], 3, f"a graph that runs on {SIDE} x {SIDE} pixels")
+    with _ONE_AT_A_TIME:  # images are read in several threads, and two must not compile the graph at once
+        kinds, turns, negative = _graph().infer([x], 3, f"a graph that runs on {SIDE} x {SIDE} pixels")
     return Look(
         dict(zip(KINDS, kinds[0].tolist(), strict=True)),
         dict(zip(TURNS, turns[0].tolist(), strict=True)),
@@ -81,11 +81,11 @@ def _folder() -> Traversable:
 
 
 @functools.cache
-def _graph() -> tuple[Graph, threading.Lock]:
+def _graph() -> Graph:
     data = (_folder() / "gate.onnx").read_bytes()
     wanted, found = digest(), hashlib.sha256(data).hexdigest()
     if found != wanted:
         raise IntegrityError(
             f"gate.onnx: expected SHA-256 {wanted[:16]}, found {found[:16]}. Install pneumoscope again."
         )
-    return Graph(data, name="gate.onnx", threads=1), threading.Lock()
+    return Graph(data, name="gate.onnx", threads=1)
