@@ -160,10 +160,10 @@ def test_an_expected_answer_of_any_bytes_is_refused(tiny_bundle: Path, data: byt
 
 
 def test_an_answer_that_is_no_number_never_passes_the_check(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(self: engine.Engine, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.array([[0.5, np.nan]], np.float32), np.zeros((1, 2, 4, 4), np.float32)
+    def answer(self: engine.Engine, images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.array([[0.5, np.nan]], np.float32), np.zeros((1, 2, 4, 4), np.float32), np.zeros((1, 8), np.float32)
 
-    monkeypatch.setattr(engine.Engine, "run", answer)
+    monkeypatch.setattr(engine.Engine, "describe", answer)
     with pytest.raises(IntegrityError, match="expected the stored answer"):
         api.verify(str(tiny_bundle))
 
@@ -171,8 +171,8 @@ def test_an_answer_that_is_no_number_never_passes_the_check(tiny_bundle: Path, m
 def graph(
     *nodes: onnx.NodeProto, outputs: tuple[tuple[object, ...], ...], tensors: tuple[TensorProto, ...] = ()
 ) -> bytes:
-    """ONNX of `images [N, 1, 64, 64]` -> `probabilities`, `cam`, whose shapes are `outputs`."""
-    names = ("probabilities", "cam")
+    """ONNX of `images [N, 1, 64, 64]` -> `probabilities`, `cam`, `features`, whose shapes are `outputs`."""
+    names = ("probabilities", "cam", "features")
     made = helper.make_graph(
         nodes,
         "g",
@@ -196,7 +196,8 @@ def of_shape(probabilities: tuple[int, ...], cam: tuple[int, ...], declared: tup
         constant("c", *cam),
         helper.make_node("Expand", ["mean", "p"], ["probabilities"]),
         helper.make_node("Expand", ["mean", "c"], ["cam"]),
-        outputs=declared,
+        helper.make_node("Flatten", ["images"], ["features"]),
+        outputs=(*declared, ("n", 64 * 64)),
     )
 
 

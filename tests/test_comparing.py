@@ -10,16 +10,25 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import pytest
 from fixtures_trained import MAPPING
 
-from pneumoscope import bundle, comparing, phantoms, planning
+from pneumoscope import bundle, comparing, phantoms, planning, tuning
 from pneumoscope.app.cli import main
 from pneumoscope.core.comparison import REST, Comparison
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.serial import from_json
 from pneumoscope.core.stage import Stage
-from pneumoscope.errors import DataError, IntegrityError, MissingError, PneumoscopeError, RecipeError, UsageError
+from pneumoscope.errors import (
+    DataError,
+    IntegrityError,
+    LeakError,
+    MissingError,
+    PneumoscopeError,
+    RecipeError,
+    UsageError,
+)
 from pneumoscope.nets.build import build
 from pneumoscope.nets.weights import cache_folder
 from pneumoscope.recipes import find
@@ -314,3 +323,32 @@ def test_data_of_a_role_goes_to_the_recipes_that_have_it() -> None:
     data: list[str | Path] = ["a", "source=b", Path("main=c"), "odd=d"]
     assert comparing._data_of(basu, data, [basu, szalay]) == data
     assert comparing._data_of(szalay, data, [basu, szalay]) == ["a", Path("main=c"), "odd=d"]
+
+
+def one_picture_twice(tiny_data: Path, out: Path) -> Path:
+    """The folder with one picture more: another one at 0.9 of its size, under a patient of its own."""
+    folder = Path(shutil.copytree(tiny_data, out))
+    with (folder / "labels.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    pixels = cv2.imread(str(folder / rows[0]["file"]), cv2.IMREAD_GRAYSCALE)
+    cv2.imwrite(str(folder / "again.png"), cv2.resize(pixels, None, fx=0.9, fy=0.9, interpolation=cv2.INTER_AREA))
+    rows.append(dict.fromkeys(rows[0], "") | {"file": "again.png", "label": rows[0]["label"], "patient_id": "another"})
+    rows[-1] |= {key: "another" for key in ("group_id",) if key in rows[0]}
+    with (folder / "labels.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    return folder
+
+
+def test_one_picture_under_two_patients_is_refused_or_joined(tiny_data: Path, tmp_path: Path) -> None:
+    data = one_picture_twice(tiny_data, tmp_path / "data")
+    with pytest.raises(LeakError, match=r"again\.png"):
+        compare([data], tmp_path / "out")
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").glob("parts/*/fold_*"))
+    with pytest.raises(LeakError, match=r"again\.png"):
+        few = {name: value for name, value in SMALL.items() if not name.startswith("protocols")}
+        tuning.tune(CNN, [data], out=tmp_path / "tuned", search={LR: "0.01,0.001"}, mapping=MAPPING, overrides=few)
+    joined = compare([data], tmp_path / "joined", join_duplicates=True, mapping=MAPPING)
+    assert joined.join_duplicates
+    assert "--join-duplicates" in comparing.train_command(joined, joined.parts[0], ["DIR"], "OUT")

@@ -46,6 +46,7 @@ def compare(
     overrides: Mapping[str, str] | None = None,
     weights_dir: Path | None = None,
     ungrouped: bool = False,
+    join_duplicates: bool = False,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda text: None,
 ) -> Comparison:
@@ -69,7 +70,9 @@ def compare(
     for text in partial:
         say(text)
     kept, bare, left_out = _with_weights(parts, out, weights_dir, progress, say)
-    read = _read(kept, data, mapping=mapping, ungrouped=ungrouped, say=say)
+    read = _read(
+        kept, data, out, mapping=mapping, ungrouped=ungrouped, join=join_duplicates, progress=progress, say=say
+    )
     common([_to_be_tested(part, read[part.name][0][MAIN]) for part in kept])  # found before anything trains
     results = []
     for i, part in enumerate(kept):
@@ -87,6 +90,7 @@ def compare(
         vary={field: tuple(values) for field, values in vary.items()},
         mapping=dict(mapping),
         ungrouped=ungrouped,
+        join_duplicates=join_duplicates,
     )
     _write(comparison, out)
     return comparison
@@ -105,6 +109,7 @@ def train_command(
         *(word for field, value in part.overrides.items() for word in ("--set", f"{field}={value}")),
         *(("--weights", str(weights_dir)) if weights_dir is not None else ()),
         *(("--ungrouped",) if comparison.ungrouped else ()),
+        *(("--join-duplicates",) if comparison.join_duplicates else ()),
     ]
 
 
@@ -176,9 +181,12 @@ def _with_weights(
 def _read(
     parts: Sequence[Planned],
     data: Sequence[str | Path],
+    out: Path,
     *,
     mapping: Mapping[str, str],
     ungrouped: bool,
+    join: bool,
+    progress: Progress,
     say: reading.Say,
 ) -> dict[str, tuple[dict[str, Dataset], tuple[str, ...]]]:
     """The data of each part by its name, read once for all parts that ask for the same."""
@@ -189,7 +197,16 @@ def _read(
         asked = digest([recipe.modalities, to_json(recipe.classes), to_json(recipe.roles)])
         if asked not in known:
             own = _data_of(recipe, data, [p.recipe for p in parts])
-            known[asked] = reading.read_roles(own, recipe, mapping=mapping, ungrouped=ungrouped, say=say)
+            known[asked] = reading.read_for_training(
+                own,
+                recipe,
+                out / part.folder,
+                mapping=mapping,
+                ungrouped=ungrouped,
+                join_duplicates=join,
+                progress=progress,
+                say=say,
+            )
         found[part.name] = known[asked]
     return found
 

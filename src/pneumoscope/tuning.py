@@ -48,6 +48,7 @@ def tune(
     overrides: Mapping[str, str] | None = None,
     weights_dir: Path | None = None,
     ungrouped: bool = False,
+    join_duplicates: bool = False,
     progress: Progress = silent,
     say: Callable[[str], None] = lambda text: None,
 ) -> Search | None:
@@ -74,7 +75,8 @@ def tune(
     from pneumoscope import reading
     from pneumoscope.train.allocator import keep_memory
 
-    datasets, warnings = reading.read_roles(data, base, mapping=mapping or {}, ungrouped=ungrouped, say=say)
+    how: dict[str, Any] = {"mapping": dict(mapping or {}), "ungrouped": ungrouped, "join_duplicates": join_duplicates}
+    datasets, warnings = reading.read_for_training(data, base, out / "winner", **how, progress=progress, say=say)
     kept = keep_memory()  # before torch
     from pneumoscope.train import search as trying
     from pneumoscope.train.study import alone
@@ -96,9 +98,7 @@ def tune(
         if mine:
             given = _write_winner(overrides or {}, tried, out)
             done = _held_out(base, tried, datasets, out, weights_dir, progress, warnings)
-            done = dataclasses.replace(done, overrides=given, mapping=dict(mapping or {}), ungrouped=ungrouped)
-            _write(done, base, out, weights_dir)
-            return done
+            return _write(dataclasses.replace(done, overrides=given, **how), base, out, weights_dir)
     say(f"another process evaluates the winner in '{out / 'winner'}' and writes '{out / 'report.html'}'")
     return None
 
@@ -114,6 +114,7 @@ def train_command(
         *("--set", f"@{Path(out) / WINNER}"),
         *(("--weights", str(weights_dir)) if weights_dir is not None else ()),
         *(("--ungrouped",) if search.ungrouped else ()),
+        *(("--join-duplicates",) if search.join_duplicates else ()),
         *("--out", str(Path(out) / "trained")),
     ]
 
@@ -202,14 +203,15 @@ def _differences(won: Ran, written: Ran, seed: int) -> dict[str, Interval]:
     return paired.difference(*paired.sample(answers, labels, [s.group for s in samples], classes, seed=seed))
 
 
-def _write(done: Search, base: Recipe, out: Path, weights_dir: Path | None) -> None:
-    """The folders of the user are not in it: it is made to be handed on."""
+def _write(done: Search, base: Recipe, out: Path, weights_dir: Path | None) -> Search:
+    """Write and return it; the folders of the user are not in it: it is made to be handed on."""
     from pneumoscope.report.search import search_report
 
     data = ["DIR" if role.name == MAIN else f"{role.name}=DIR" for role in base.roles]
     command = train_command(done, data, "OUT", None if weights_dir is None else "WEIGHTS")
     write_json(out / "search.json", done)
     write_text(out / "report.html", search_report(done, base, command))
+    return done
 
 
 def _as_written(base: Recipe, space: Mapping[str, Choice | Range]) -> dict[str, Any]:

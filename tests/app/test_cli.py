@@ -26,6 +26,7 @@ COMMANDS = (
     ("explain",),
     ("train",),
     ("evaluate",),
+    ("audit",),
     ("tune",),
     ("compare",),
     ("recipes", "list"),

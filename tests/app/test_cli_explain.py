@@ -9,7 +9,7 @@ def test_feature_maps_are_asked_for_by_an_option(command, made_run: Path, xray_p
     words = ("explain", made_run / "bundle", xray_png, "--features")
     code, out, err = command(*words, "--out", tmp_path / "out", "--layer", "features.4")
     assert code == 0
-    assert err == "note: The file does not say what it shows; it is taken to be a chest X-ray or a chest CT.\n"
+    assert err == "note: The file does not say what it shows; it is taken to be a chest X-ray.\n"
     assert "report: " in out
     assert (tmp_path / "out" / "features" / "features.4.png").is_file()
     code, _, err = command(*words, "--out", tmp_path / "none", "--layer", "features.44")

@@ -8,12 +8,14 @@ import re
 from pathlib import Path
 
 import pytest
-from report_examples import THREE, data_card, evaluation, facts, interval, recipe
+from report_examples import THREE, TWO, data_card, evaluation, facts, interval, recipe
 
 from pneumoscope.bundle import Facts, Precision
 from pneumoscope.core.files import write_json
+from pneumoscope.core.interval import Curve
 from pneumoscope.core.result import Benefit, Evaluation, Moved, Part, Transfer
 from pneumoscope.core.stage import Head, Optim, Stage, Step
+from pneumoscope.core.trust import Calibration, Calibrator, Scores, Trust
 from pneumoscope.errors import InputError, UsageError
 from pneumoscope.report.checklist import Item, answer, checklists, known_of
 from pneumoscope.report.checklist_claim import CLAIM
@@ -29,6 +31,20 @@ def part(value: float) -> Part:
     return Part(
         counts={"normal": 9, "covid": 9}, n_patients=11, metrics={"balanced_accuracy": interval(value)}, confusion=()
     )
+
+
+def trust(temperature: float, classes: tuple[str, ...]) -> Trust:
+    shares = dict.fromkeys(classes, 1 / len(classes))
+    return Trust(calibrator=Calibrator(kind="temperature", temperature=temperature), shares=shares)
+
+
+def calibration(ece: float) -> Calibration:
+    """Calibrated by a temperature, from an error of `ece` to half of it."""
+    before, after = (
+        Scores(log_loss=interval(0.3), brier=interval(0.1), ece=interval(e), reliability=Curve(x=(), y=()))
+        for e in (ece, ece / 2)
+    )
+    return Calibration(kind="temperature", applied=True, before=before, after=after)
 
 
 def external(**kw: object) -> Evaluation:
@@ -50,8 +66,10 @@ def external(**kw: object) -> Evaluation:
 
 def one() -> Known:
     told = {"view": {"PA": 7}, "sex": {"female": 3, "not stated": 4}}
-    own = evaluation(parts={"sex": {"female": part(0.7), "male": part(0.8)}}, benefit=CURVE)
-    found = facts(evaluation=own, data=data_card(told=told, left_out={"x": 3}))
+    own = evaluation(
+        parts={"sex": {"female": part(0.7), "male": part(0.8)}}, benefit=CURVE, calibration=calibration(0.1)
+    )
+    found = facts(evaluation=own, data=data_card(told=told, left_out={"x": 3}), trust=trust(1.5, TWO))
     return Known(facts=found, environment=ENVIRONMENT, elsewhere=external())
 
 
@@ -69,7 +87,8 @@ def other() -> Known:
     own = evaluation(
         THREE, judged="study", protocol="paper", shared_patients=4, n_images=12, n_patients=6, split="6" * 64,
         grouped=False, parts={"age": {"under 18": part(0.1), "80 and over": part(0.2)}},
-        benefit=dataclasses.replace(CURVE, gain_low=(-0.1,)), warnings=("Few.",), metrics={"accuracy": interval(0.5)},
+        benefit=dataclasses.replace(CURVE, gain_low=(-0.1,)),
+        calibration=calibration(0.2), warnings=("Few.",), metrics={"accuracy": interval(0.5)},
     )  # fmt: skip
     found = facts(
         THREE, name="another", recipe=method, evaluation=own, threshold=None, explains="features", pretrained=None,
@@ -77,6 +96,7 @@ def other() -> Known:
             sources=(), counts=dict.fromkeys(THREE, 2), grouped=False, modalities={"ct": 6}, dataset="e" * 64
         ),
         intended_use="Other.", limits=("Other.",), licence="None.", pneumoscope="9.9", created="2030-01-01",
+        trust=trust(0.5, THREE),
         precisions={"bf16": Precision(validated=True, largest_difference=0.1, changed=0, n_images=3)}, id="f" * 32,
     )  # fmt: skip
     there = evaluation(THREE, parts={"age": {"under 18": part(0.3)}}, transfer=None, n_images=5)

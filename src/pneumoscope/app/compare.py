@@ -36,6 +36,9 @@ def compare(
     ungrouped: Annotated[
         bool, typer.Option("--ungrouped", help="The data names no patients; the report will say so.")
     ] = False,
+    join_duplicates: Annotated[
+        bool, typer.Option("--join-duplicates", help="Patients who share a picture count as one; else an error.")
+    ] = False,
 ) -> None:
     """Compare methods, or values of a field, on the same folds; the same command resumes, more parts reuse the rest."""
     from pneumoscope import comparing
@@ -52,6 +55,7 @@ def compare(
             overrides=pairs("--set", overrides),
             weights_dir=weights,
             ungrouped=ungrouped,
+            join_duplicates=join_duplicates,
             progress=report,
             say=say,
         )

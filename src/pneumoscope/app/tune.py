@@ -39,6 +39,9 @@ def tune(
     ungrouped: Annotated[
         bool, typer.Option("--ungrouped", help="The data names no patients; the report will say so.")
     ] = False,
+    join_duplicates: Annotated[
+        bool, typer.Option("--join-duplicates", help="Patients who share a picture count as one; else an error.")
+    ] = False,
 ) -> None:
     """Search a method's settings on a training part, and measure the winner once on a part that no trial saw."""
     from pneumoscope import tuning
@@ -55,6 +58,7 @@ def tune(
             overrides=pairs("--set", overrides),
             weights_dir=weights,
             ungrouped=ungrouped,
+            join_duplicates=join_duplicates,
             progress=report,
             say=say,
         )

@@ -19,12 +19,20 @@ from pneumoscope.errors import LeakError
 
 
 def together(dataset: Dataset, *, progress: Progress = silent) -> tuple[list[Found], list[Found]]:
-    """Pairs of samples, by position, in different groups: those that hold one picture, and those that are alike."""
+    """Pairs of samples, by position, in different groups: those that hold one picture, and those that are alike.
+
+    X-rays are not called alike here: of one kind of body in one position they may be, of real ones hardly any pair is.
+    """
     kept = [i for i, sample in enumerate(dataset.samples) if not (Path(dataset.root) / sample.file).is_dir()]
     looked = look([_item(dataset.root, dataset.samples[i]) for i in kept], text=False, progress=progress)
     pairs = [found._replace(a=kept[found.a], b=kept[found.b]) for found in duplicates.find(looked, progress)]
     across = [one for one in pairs if dataset.samples[one.a].group != dataset.samples[one.b].group]
-    return [one for one in across if one.kind != "alike"], [one for one in across if one.kind == "alike"]
+    alike = [one for one in across if one.kind == "alike" and not _of_xrays(dataset, one)]
+    return [one for one in across if one.kind != "alike"], alike
+
+
+def _of_xrays(dataset: Dataset, found: Found) -> bool:
+    return any(dataset.samples[i].modality == "xray" for i in (found.a, found.b))
 
 
 def keep_together(
@@ -52,8 +60,8 @@ def keep_together(
         said.append(text)
     if alike:
         said.append(
-            f"{len(alike)} pair(s) of files under different patients are so alike that they are surely one patient's: "
-            "figures may be too good. See pneumoscope audit, or say --join-duplicates."
+            f"{len(alike)} pair(s) of files under different patients are so alike that they are most likely one "
+            "patient's: figures may be too good. See pneumoscope audit, or say --join-duplicates."
         )
     return dataset, tuple(said)
 
@@ -71,7 +79,7 @@ def _joined(dataset: Dataset, pairs: Sequence[Found]) -> tuple[Dataset, tuple[st
     if left == len(groups):
         return dataset, ()
     return joined, (
-        f"Groups with copies of one picture, or pictures so alike that they are one patient's, were joined "
+        f"Groups with copies of one picture, or slices so alike that they are most likely one patient's, were joined "
         f"(--join-duplicates): {len(groups)} groups became {left}.",
     )
 

@@ -21,8 +21,8 @@ def grave(leaks: Leaks, parts: Sequence[Part], seen: Seen | None) -> tuple[str, 
         (copies["splits"], "{} of one picture stand in different parts of the official split: that split leaks."),
         (
             alike["patients"],
-            "{} under different patients are so alike that they are surely one patient's (the next slice of a scan, or "
-            "another exposure).",
+            "{} under different patients are so alike that they are most likely one patient's (the next slice of a "
+            "scan, or another exposure).",
         ),
     ]
     found = [text.format(f"{n:,} pair{'s' if n > 1 else ''} of files") for n, text in said if n]

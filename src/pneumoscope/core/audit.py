@@ -16,7 +16,7 @@ from pneumoscope.core.shortcuts import Audited
 Crossing = Literal["patients", "labels", "data sets", "splits"]
 CROSSINGS: tuple[Crossing, ...] = ("patients", "labels", "data sets", "splits")
 # the same bytes; other bytes of the same pixels; the same picture resized, recompressed, cropped, turned or brightened;
-# and no same picture, but surely one patient: the next slice of a scan, or another exposure in the same position
+# and no same picture, but most likely one patient: the next slice of a scan, or another exposure in the same position
 Kind = Literal["bytes", "pixels", "near", "alike"]
 KINDS: tuple[Kind, ...] = ("bytes", "pixels", "near", "alike")
 

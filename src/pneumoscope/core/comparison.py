@@ -107,5 +107,6 @@ class Comparison:
     vary: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     mapping: Mapping[str, str] = field(default_factory=dict)
     ungrouped: bool = False
+    join_duplicates: bool = False
     grave: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()

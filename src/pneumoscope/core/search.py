@@ -99,4 +99,5 @@ class Search:
     differences: Mapping[str, Interval] = field(default_factory=dict)
     mapping: Mapping[str, str] = field(default_factory=dict)
     ungrouped: bool = False
+    join_duplicates: bool = False
     warnings: tuple[str, ...] = field(default_factory=tuple)

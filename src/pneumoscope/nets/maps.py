@@ -81,7 +81,7 @@ def grid(maps: np.ndarray, *, most: int = MOST) -> np.ndarray:
     Returns:
         float32 `[H, W]` in 0..1. Small maps are enlarged by a whole number, pixel by pixel.
     """
-    light = np.maximum(maps, 0)
+    light = np.maximum(maps, 0, dtype=np.float64)  # of any two floats the ratio is one
     shown = light[np.argsort(-light.mean(axis=(1, 2)), kind="stable")[:most]]
     white = float(np.percentile(shown[shown > 0], WHITE)) if (shown > 0).any() else 1.0
     scale = math.ceil(TILE / max(shown.shape[1:]))

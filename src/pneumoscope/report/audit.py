@@ -20,7 +20,7 @@ _KINDS = {
     "bytes": "the same file",
     "pixels": "the same pixels in another file",
     "near": "the same picture, changed",
-    "alike": "alike: another picture of one patient",
+    "alike": "alike: most likely another picture of one patient",
 }
 
 

@@ -98,7 +98,12 @@ TRIPOD_AI = Checklist(
             ),
             Item(number="12d", asks="Differences between groups and sites", fill=(results.told_apart,)),
             Item(number="12e", asks="Measures and plots of performance", fill=(results.measures, results.uncertainty)),
-            Item(number="12f", asks="Updating of the model", left="Whether it was recalibrated or otherwise changed."),
+            Item(
+                number="12f",
+                asks="Updating of the model",
+                fill=(results.updating,),
+                left="Whether it was changed in another way.",
+            ),
             Item(number="12g", asks="How predictions are computed", fill=(run.calculation, run.software)),
             Item(number="13", asks="Class imbalance", fill=(run.imbalance,)),
             Item(
@@ -160,7 +165,12 @@ TRIPOD_AI = Checklist(
                 left=external_left,
             ),
             Item(number="23b", asks="Heterogeneity of performance", fill=(results.subgroups,)),
-            Item(number="24", asks="Results of updating", left="Those of 12f, if the model was updated."),
+            Item(
+                number="24",
+                asks="Results of updating",
+                fill=(results.updated,),
+                left="Those of other changes, if there were any.",
+            ),
         ),
         "Discussion": (
             Item(number="25", asks="Interpretation", left="The results against the objectives, and fairness."),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from pneumoscope.core.result import Evaluation
-from pneumoscope.report import benefit, transfer, words
+from pneumoscope.report import benefit, calibration, transfer, words
 from pneumoscope.report.from_run import PEOPLE, Known, counts_of, size
 
 
@@ -112,6 +112,17 @@ def utility(k: Known) -> str:
     found = [(of, e) for of, e in (("elsewhere", k.elsewhere), ("out of fold", k.facts.evaluation)) if e is not None]
     said = [f"Decision curve, {of}: {benefit.said(e.benefit, e.positive or '')[0]}" for of, e in found if e.benefit]
     return " ".join(said)
+
+
+def updating(k: Known) -> str:
+    """How the network's probabilities are calibrated."""
+    return "" if k.facts.trust is None else calibration.calibrator(k.facts.trust.calibrator)
+
+
+def updated(k: Known) -> str:
+    """What calibration came to on patients that it was not fitted on."""
+    e = k.facts.evaluation
+    return "" if e is None or e.calibration is None else calibration.said(e.calibration)
 
 
 def _headline(e: Evaluation) -> str:
