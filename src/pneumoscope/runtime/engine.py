@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from pneumoscope.prep import pipeline
 
 PrecisionName = Literal["fp32", "bf16"]
 Shapes = tuple[tuple[int, ...], ...]
+_COMPILING = threading.Lock()  # readers in several threads ask for small networks of ours; one is compiled at a time
 _TYPES = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -59,7 +61,7 @@ class Graph:
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": threads,
         }
-        with self._named("a graph that OpenVINO runs"):
+        with _COMPILING, self._named("a graph that OpenVINO runs"):
             self._compiled = _core().compile_model(_core().read_model(graph), "CPU", settings)
             self._request = self._compiled.create_infer_request()
 
