@@ -41,6 +41,16 @@ class Look(NamedTuple):
     negative: float
 
 
+def make_ready() -> None:
+    """Compile the network now, before several threads ask for it.
+
+    Raises:
+        IntegrityError: a network whose bytes changed.
+    """
+    with _ONE_AT_A_TIME:
+        _graph()
+
+
 def look(image: Image2D) -> Look:
     """What an image looks like.
 

@@ -159,6 +159,15 @@ def card_id(plain: Mapping[str, object]) -> str:
     return digest({k: v for k, v in plain.items() if k != "id"})[:32]
 
 
+def make_ready() -> None:
+    """Compile the network now, before several threads ask for it.
+
+    Raises:
+        IntegrityError: a network or a card that was changed.
+    """
+    _graph()
+
+
 @functools.cache
 def _graph() -> Graph:
     """The network, read, verified and compiled once; one thread, since many pictures are what it is run over."""

@@ -20,7 +20,7 @@ from pneumoscope.errors import BundleError, InputError, PneumoscopeError
 from pneumoscope.io import load
 from pneumoscope.io.found import Found
 from pneumoscope.prep import pipeline
-from pneumoscope.runtime import gate
+from pneumoscope.runtime import gate, looks, lungs
 from pneumoscope.runtime.answering import Answerer
 from pneumoscope.runtime.engine import PrecisionName
 from pneumoscope.runtime.finding import Verdict
@@ -82,6 +82,10 @@ class Screener:
         target: the class that maps explain, None for the one decided for. one_each: every path must hold one study,
         and one that holds several is refused. maps: say where the model looked, in the pixels of each source image.
         """
+        # by this thread: one that compiles while another answers was seen to wait for ever
+        looks.make_ready()
+        if "xray" in self.recipe.modalities:
+            lungs.make_ready()
         # decoding takes longer than a small network, so the next batch is read while this one is answered
         with ThreadPoolExecutor(max_workers=READERS) as pool:
             ahead: list[Screened | Future[Screened | Ready]] = []

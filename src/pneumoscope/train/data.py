@@ -225,6 +225,7 @@ def _prepare_into(path: Path, dataset: Dataset, recipe: Recipe, progress: Progre
     taken: list[tuple[int, float | str | None, str, int, Modality | None, Modality | None]] = []
     # images are written as they are read, and samples stand in the order of their names: so must slices among them
     order = sorted(range(len(dataset)), key=lambda i: slice_name(dataset.samples[i].file, 0))
+    looks.make_ready()  # before two threads ask for it
     with part.open("wb") as file, ThreadPoolExecutor(max_workers=2) as pool:
         for start in range(0, len(dataset), AHEAD):
             chunk = order[start : start + AHEAD]
