@@ -77,3 +77,11 @@ def test_a_series_is_no_single_image() -> None:
 def test_several_reasons_are_all_given() -> None:
     made = study((20, 20), headers={"BodyPartExamined": "SKULL"})
     assert len(judge(dataclasses.replace(made), ("ct",)).reasons) == 3
+
+
+@pytest.mark.parametrize("part", ["TORAX", "POUMON", "UNKNOWN", "N/A"])
+def test_a_word_that_is_not_known_is_flagged_and_the_picture_decides(part: str) -> None:
+    found = judge(study(headers={"BodyPartExamined": part}), ("xray",))
+    assert found.reasons == ()
+    assert found.checks["body part"].verdict == "flagged"
+    assert any(f"found '{part}'" in warning for warning in found.warnings)

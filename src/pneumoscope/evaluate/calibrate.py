@@ -112,7 +112,7 @@ def _isotonic(score: np.ndarray, truth: np.ndarray) -> tuple[tuple[float, ...], 
     Between steps it is drawn straight. A step of N images in all never says less than 1 / (N + 2) or more than 1 less
     that (Laplace's rule of succession): no image that was seen makes the next one certain.
     """
-    seen, at = np.unique(score.astype(np.float64), return_inverse=True)
+    seen, at = np.unique(np.clip(score.astype(np.float64), 0, 1), return_inverse=True)
     weights = np.bincount(at).astype(np.float64)
     shares = np.bincount(at, weights=truth.astype(np.float64)) / weights
     steps: list[tuple[float, float, int]] = []  # share, weight, index of its last score

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from pneumoscope.bundle import Facts
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.interval import Interval
 from pneumoscope.core.recipe import Recipe
 from pneumoscope.core.result import Evaluation, Prediction
 from pneumoscope.core.trust import Calibration, Calibrator, Coverage, OperatingPoint, Selected
+from pneumoscope.evaluate import prior
 from pneumoscope.evaluate.points import at_prevalence
 from pneumoscope.evaluate.thresholds import name_of
 from pneumoscope.report import charts, words
 from pneumoscope.report.thresholds import HINTS
+from pneumoscope.runtime.deciding import OF_PATIENTS
 
 WIDTH, HEIGHT = 300, 200  # of the curve of the surest answers
 SCORES = (
@@ -162,7 +166,7 @@ def calibrator(c: Calibrator) -> str:
         return f"Probabilities are calibrated: {way} by a temperature of {c.temperature:.2f}, fitted out-of-fold."
     if c.kind == "isotonic":
         return "Probabilities are calibrated: by isotonic regression, fitted out-of-fold."
-    return "Probabilities are the network's own: no calibration that was tried made them better."
+    return "Probabilities are the network's own; they are not calibrated."
 
 
 def model(facts: Facts, prevalence: float | None = None) -> dict[str, Any] | None:
@@ -182,24 +186,41 @@ def model(facts: Facts, prevalence: float | None = None) -> dict[str, Any] | Non
 
 
 def _worth(facts: Facts, prevalence: float | None) -> dict[str, Any] | None:
-    """PPV and NPV of each operating point at the prevalence stated, or the training data's."""
+    """PPV and NPV of each operating point at the prevalence stated, or the training data's.
+
+    Where one is stated, only rules that keep their patients have the sensitivity that was measured: others decide on
+    re-weighted probabilities (see `runtime.deciding`), where nothing was measured.
+    """
     trust, classes = facts.trust, facts.recipe.classes
     if trust is None or not trust.points or classes.positive is None:
         return None
     at = trust.shares[classes.positive] if prevalence is None else prevalence
     rows = []
     for point in trust.points:
+        if prevalence is not None and point.name.partition(" ")[0] not in OF_PATIENTS:
+            continue
         ppv, npv = at_prevalence(point, at)
         rows.append(
             {
                 "title": words.threshold_title(point.name),
-                "at": _thresholds(point.thresholds),
+                "at": _thresholds(point.thresholds) if prevalence is None else _moved(point, facts, at),
                 "own": point.name == name_of(facts.recipe.decision),
                 "ppv": words.figure(ppv),
                 "npv": words.figure(npv),
             }
         )
     return {"rows": rows, "prevalence": words.share(at), "stated": prevalence is not None, "positive": classes.positive}
+
+
+def _moved(point: OperatingPoint, facts: Facts, prevalence: float) -> str:
+    """Where a point's thresholds are on probabilities that were re-weighted: of two classes, one place for all."""
+    trust, classes = facts.trust, facts.recipe.classes
+    if trust is None or len(classes.names) != 2 or classes.positive is None:
+        return "by answer"
+    stated = prior.prior({classes.positive: prevalence}, trust.shares, classes)
+    found = np.array([[1 - t, t] if classes.positive_index else [t, 1 - t] for t in point.thresholds])
+    shifted = prior.reweighted(found, prior.weights(trust.shares, stated, classes))
+    return _thresholds([float(t) for t in shifted[:, classes.positive_index]])
 
 
 def of_prediction(p: Prediction, classes: ClassSet) -> dict[str, Any] | None:

@@ -49,6 +49,7 @@ class Answerer:
         self._threads = threads
         self.decider = Decider(bundle.facts, prevalence)
         # compiled now: a graph that does not fit is an error before anything is screened
+        _ = self.likeness
         _ = self.volume_engine if self.recipe.of_volumes else self.study_engine
 
     @functools.cached_property

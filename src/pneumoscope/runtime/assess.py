@@ -57,11 +57,11 @@ def assess(
     _write(folder / "predictions.csv", samples, dataset.classes.names, results)
     answered = [i for i, r in enumerate(results) if r.prediction.accepted]
     refused = [r.prediction for r in results if not r.prediction.accepted]
+    # without the path: a file's name may be a patient's
+    why = refused[0].reasons[0].removeprefix(refused[0].path).lstrip(" :,") if refused else ""
     if not answered:
-        raise DataError(f"--data: expected images that the bundle accepts, found none. {refused[0].reasons[0]}")
+        raise DataError(f"--data: expected images that the bundle accepts, found none. {why}")
     if refused:
-        # without the path: a file's name may be a patient's
-        why = refused[0].reasons[0].removeprefix(refused[0].path).lstrip(" :,")
         what = "studies" if bundle.facts.recipe.members else "images"
         warnings = (*warnings, f"{len(refused)} of {len(results)} {what} were refused, the first one for: {why}")
     judged = [(samples[i], results[i]) for i in answered]

@@ -52,11 +52,11 @@ class Decider:
         shares = shares_of(facts)
         self.prevalence = prior.prior(prevalence, shares, self.classes) if prevalence else {}
         self._weights = prior.weights(shares, self.prevalence, self.classes) if prevalence else None
-        self.warnings = (self._warning(shares, calibrated=facts.trust is not None),) if prevalence else ()
+        self.warnings = (self._warning(shares, calibrated=self._calibrator.kind != "none"),) if prevalence else ()
 
     def _warning(self, shares: Mapping[str, float], *, calibrated: bool) -> str:
         def listed(of: Mapping[str, float]) -> str:
-            return ", ".join(f"{name} {100 * of[name]:.3g} %" for name in self.classes.names)
+            return ", ".join(f"{name} {100 * of.get(name, 0.0):.3g} %" for name in self.classes.names)
 
         before = "" if calibrated else " They were not calibrated, so this is a rough guess."
         return (

@@ -46,6 +46,12 @@ SEEN: Mapping[str, str] = {
 OF: Mapping[Modality, tuple[str, ...]] = {"xray": ("frontal", "lateral"), "ct": ("ct",)}
 # parts of BodyPartExamined (PS3.16 annex L) that a chest image may carry
 CHEST = ("CHEST", "THORAX", "LUNG", "CHSTABD", "CHESTABD", "HEART", "WHOLEBODY", "TSPINE", "RIB")
+# and those that show that it is none; of any other word, a foreign one for a chest perhaps, the picture decides
+ELSEWHERE = (
+    *("HEAD", "SKULL", "BRAIN", "NECK", "JAW", "ORBIT", "SINUS", "ABDOMEN", "PELVIS", "KIDNEY", "LIVER", "HIP", "KNEE"),
+    *("LEG", "FOOT", "ANKLE", "HAND", "WRIST", "FINGER", "ELBOW", "ARM", "SHOULDER", "FEMUR", "TIBIA", "HUMERUS"),
+    *("CSPINE", "LSPINE", "SSPINE", "SACRUM", "EXTREMITY", "TOE"),
+)
 _ONE_AT_A_TIME = threading.Lock()
 LATERAL = ("LL", "RL", "LATERAL", "LAT", "L")
 
@@ -118,8 +124,10 @@ def _header(image: Image2D, headers: Mapping[str, str], modalities: tuple[Modali
         says = f"modality: expected {_wanted(modalities)}, found {NAMES[image.modality]}."
         found.append(refused("modality", says))
     part = headers.get("BodyPartExamined", "")
-    if part and not any(name in part.upper().replace(" ", "").replace("_", "") for name in CHEST):
-        found.append(refused("body part", f"BodyPartExamined: expected a chest, found '{part}'."))
+    word = part.upper().replace(" ", "").replace("_", "")
+    if word and not any(name in word for name in CHEST):
+        says = f"BodyPartExamined: expected a chest, found '{part}'."
+        found.append((refused if any(name in word for name in ELSEWHERE) else flagged)("body part", says))
     return found
 
 

@@ -16,7 +16,7 @@ from typing import TypeVar
 from pneumoscope.bundle import Bundle
 from pneumoscope.core.result import Prediction
 from pneumoscope.core.study import Study
-from pneumoscope.errors import BundleError, InputError, PneumoscopeError
+from pneumoscope.errors import BundleError, InputError, PneumoscopeError, RecipeError, UsageError
 from pneumoscope.io import load
 from pneumoscope.io.found import Found
 from pneumoscope.prep import pipeline
@@ -128,7 +128,10 @@ class Screener:
             study = load.read(found)
         except PneumoscopeError as error:
             return self.refused(found.path, str(error), seconds=time.perf_counter() - start)
-        return self._judged(found.path, study, start)
+        try:
+            return self._judged(found.path, study, start)
+        except (InputError, UsageError, RecipeError) as error:  # of this one; a damaged bundle ends everything
+            return self.refused(found.path, str(error), seconds=time.perf_counter() - start)
 
     def answer(self, path: str, parts: Sequence[Study]) -> Screened:
         """One prediction for a study that is read: a series, or single images that are its slices, in their order.
@@ -136,12 +139,13 @@ class Screener:
         Slices that the gate refuses are left out, and a warning says so. path: what they are called together.
         """
         start = time.perf_counter()
-        reasons = [self._verdict(one).reasons for one in parts]
-        kept = [one for one, why in zip(parts, reasons, strict=True) if not why]
-        refused = next((why for why in reasons if why), ())
+        verdicts = [self._verdict(one) for one in parts]
+        kept = [one for one, verdict in zip(parts, verdicts, strict=True) if not verdict.reasons]
+        refused = next((verdict.reasons for verdict in verdicts if verdict.reasons), ())
         if not kept:
             return self.refused(path, *refused, seconds=time.perf_counter() - start)
-        warned = tuple(warning for one in kept for warning in one.warnings)
+        flagged = (warning for verdict in verdicts if not verdict.reasons for warning in verdict.warnings)
+        warned = tuple(dict.fromkeys((*(warning for one in kept for warning in one.warnings), *flagged)))
         if refused:
             left = len(parts) - len(kept)
             warned = (*warned, f"{left} of {len(parts)} slices were left out, the first one for: {refused[0]}")
@@ -154,7 +158,10 @@ class Screener:
         try:
             return self.answerer.study(ready, target, maps)
         except InputError as error:
-            return self.refused(ready.prediction.path, str(error), seconds=time.perf_counter() - start)
+            before = ready.prediction
+            refused = self.refused(before.path, str(error), seconds=before.seconds + time.perf_counter() - start)
+            kept = replace(refused.prediction, gate=before.gate, warnings=before.warnings)
+            return replace(refused, prediction=kept)
 
     def _judged(self, path: str, study: Study, start: float) -> Screened | Ready:
         verdict = self._verdict(study)
