@@ -88,7 +88,9 @@ def read_for_training(
     kept, found = {}, list(warnings)
     refuse = recipe.protocol.unit == "group"  # a paper's way by image has one patient on both sides anyway
     for name, dataset in datasets.items():
-        kept[name], said = keep_together(dataset, join=join_duplicates, refuse=refuse, progress=progress)
+        kept[name], said = keep_together(
+            dataset, join=join_duplicates, refuse=refuse, of_ct="ct" in recipe.modalities, progress=progress
+        )
         for text in said:
             say(text)
         found += said

@@ -58,3 +58,13 @@ def test_a_class_that_was_not_seen_has_no_probability() -> None:
     assert p.shape == (3, 3)
     assert (p[:, 2] == 0).all()
     assert np.allclose(p.sum(axis=1), 1)
+
+
+def test_of_one_class_alone_nothing_but_it_is_learned() -> None:
+    x = np.random.default_rng(0).normal(size=(12, 5))
+    chooses = np.arange(12) >= 9
+    alone = Learned(x, np.ones(12, dtype=int), chooses, 3)
+    assert regression(alone, x[:2]).tolist() == [[0, 1, 0]] * 2
+    # a class that only the choosing part holds does not stop the others from being told apart
+    late = Learned(x, np.where(chooses, 2, 0), chooses, 3)
+    assert np.allclose(regression(late, x).sum(axis=1), 1)

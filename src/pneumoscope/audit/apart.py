@@ -18,25 +18,27 @@ from pneumoscope.core.progress import Progress, silent
 from pneumoscope.errors import LeakError
 
 
-def together(dataset: Dataset, *, progress: Progress = silent) -> tuple[list[Found], list[Found]]:
+def together(dataset: Dataset, *, of_ct: bool, progress: Progress = silent) -> tuple[list[Found], list[Found]]:
     """Pairs of samples, by position, in different groups: those that hold one picture, and those that are alike.
 
     X-rays are not called alike here: of one kind of body in one position they may be, of real ones hardly any pair is.
+    of_ct: an image that does not say what it is may be a slice of a CT.
     """
     kept = [i for i, sample in enumerate(dataset.samples) if not (Path(dataset.root) / sample.file).is_dir()]
     looked = look([_item(dataset.root, dataset.samples[i]) for i in kept], text=False, progress=progress)
     pairs = [found._replace(a=kept[found.a], b=kept[found.b]) for found in duplicates.find(looked, progress)]
     across = [one for one in pairs if dataset.samples[one.a].group != dataset.samples[one.b].group]
-    alike = [one for one in across if one.kind == "alike" and not _of_xrays(dataset, one)]
+    alike = [one for one in across if one.kind == "alike" and not _of_xrays(dataset, one, of_ct)]
     return [one for one in across if one.kind != "alike"], alike
 
 
-def _of_xrays(dataset: Dataset, found: Found) -> bool:
-    return any(dataset.samples[i].modality == "xray" for i in (found.a, found.b))
+def _of_xrays(dataset: Dataset, found: Found, of_ct: bool) -> bool:
+    unstated = None if of_ct else "xray"
+    return any((dataset.samples[i].modality or unstated) == "xray" for i in (found.a, found.b))
 
 
 def keep_together(
-    dataset: Dataset, *, join: bool, refuse: bool = True, progress: Progress = silent
+    dataset: Dataset, *, join: bool, refuse: bool = True, of_ct: bool = True, progress: Progress = silent
 ) -> tuple[Dataset, tuple[str, ...]]:
     """The dataset, and what a report must say of pictures that stand under several patients.
 
@@ -45,19 +47,19 @@ def keep_together(
     Raises:
         LeakError: one picture under two groups, where they are neither joined nor allowed.
     """
-    copies, alike = together(dataset, progress=progress)
+    copies, alike = together(dataset, of_ct=of_ct, progress=progress)
     if join:
         return _joined(dataset, [*copies, *alike])
     said = []
     if copies:
-        text = f"{len(copies)} pair(s) of files hold one picture under different patients: {_some(dataset, copies)}."
         if refuse:
             raise LeakError(
                 f"leaks: expected each picture under one patient, found {len(copies)} pair(s) of files that hold one "
                 f"under two: {_some(dataset, copies)}. Give each pair one group_id, or say --join-duplicates. All of "
                 "them: pneumoscope audit"
             )
-        said.append(text)
+        # without names: it is kept in reports, and a file's name may be a patient's
+        said.append(f"{len(copies)} pair(s) of files hold one picture under different patients. See pneumoscope audit.")
     if alike:
         said.append(
             f"{len(alike)} pair(s) of files under different patients are so alike that they are most likely one "

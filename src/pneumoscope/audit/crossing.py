@@ -12,10 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from pneumoscope.audit import small, views
-from pneumoscope.audit.shortcuts import FEWEST, RESAMPLES, answer, task_of
+from pneumoscope.audit.shortcuts import FEWEST, NO_CLASS, RESAMPLES, answer, task_of
 from pneumoscope.audit.shown import Shown
 from pneumoscope.core.dataset import ClassSet
 from pneumoscope.core.shortcuts import Crossed
+from pneumoscope.errors import DataError
 from pneumoscope.evaluate import paired
 
 
@@ -28,7 +29,15 @@ def cross(shown: Shown) -> tuple[Crossed, ...]:
         return ()
     sets = {name: shown.only(kept) for name, kept in of.items()}
     pairs = [(one, other) for one in sets for other in sets]
-    return tuple(c for a, b in pairs if (c := _crossed(a, sets[a], b, sets[b])) is not None)
+    return tuple(c for a, b in pairs if (c := _cell(a, sets[a], b, sets[b])) is not None)
+
+
+def _cell(learned: str, one: Shown, tested: str, other: Shown) -> Crossed | None:
+    """As `_crossed`; None, too, where the patients of one set cannot be parted."""
+    try:
+        return _crossed(learned, one, tested, other)
+    except DataError:
+        return None  # the cell stays blank, which the report explains
 
 
 def _crossed(learned: str, one: Shown, tested: str, other: Shown) -> Crossed | None:
@@ -65,7 +74,7 @@ def _enough(shown: Shown) -> set[str]:
     groups: dict[str, set[str]] = defaultdict(set)
     for sample in shown.samples:
         groups[sample.label].add(sample.group)
-    return {label for label, of in groups.items() if label and len(of) >= FEWEST}
+    return {label for label, of in groups.items() if label.lower() not in NO_CLASS and len(of) >= FEWEST}
 
 
 def _numbered(shown: Shown, names: Sequence[str]) -> np.ndarray:

@@ -99,7 +99,7 @@ def _pair(items: Sequence[Item], found: Found) -> Pair:
         "patients": one.group != two.group,
         "labels": one.label != two.label,
         "data sets": one.data_set != two.data_set,
-        "splits": bool(one.split and two.split) and one.split != two.split,
+        "splits": one.data_set == two.data_set and bool(one.split and two.split) and one.split != two.split,
     }
     return Pair(
         a=one.file,

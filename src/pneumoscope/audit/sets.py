@@ -19,6 +19,7 @@ from pneumoscope.core.progress import Progress, silent
 from pneumoscope.core.shortcuts import Audited, Headline
 
 MOST = 6000  # images
+ITS_OWN = 0.9  # share of the images, from which on a data set is the one that a bundle learned from
 TOGETHER = "all together"
 NO_EXTRA = 'Shortcuts were not measured, since scikit-learn is not installed: pip install "pneumoscope[train]"'
 NO_LABELS = "Shortcuts were not measured, since there are not two labels to tell apart."
@@ -27,13 +28,20 @@ NO_LABELS = "Shortcuts were not measured, since there are not two labels to tell
 def with_shortcuts(audit: Audit, dataset: Dataset | None, bundle: Bundle | None, progress: Progress = silent) -> Audit:
     """The audit with what shortcuts score on the labelled images that can be read, or with why it was not measured.
 
-    bundle: its own evaluation is then the headline.
+    bundle: its own evaluation is the headline where it learned from nearly all of the data: a share of a figure of
+    other images would be nobody's.
     """
     missing = importlib.util.find_spec("sklearn") is None or importlib.util.find_spec("torch") is None
     if missing or dataset is None:
         return dataclasses.replace(audit, left_out=(*audit.left_out, NO_EXTRA if missing else NO_LABELS))
-    own = None if bundle is None else headline_of(bundle.facts.evaluation, "the bundle's own evaluation")
+    own = None
+    if bundle is not None and _is_of(audit):
+        own = headline_of(bundle.facts.evaluation, "the bundle's own evaluation")
     return dataclasses.replace(audit, shortcuts=audited(dataset, own, progress))
+
+
+def _is_of(audit: Audit) -> bool:
+    return audit.seen is not None and sum(audit.seen.images.values()) >= ITS_OWN * audit.images
 
 
 def audited(dataset: Dataset, own: Headline | None, progress: Progress = silent) -> Audited:

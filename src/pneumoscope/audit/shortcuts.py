@@ -173,7 +173,7 @@ def _asked(shown: Shown, task: Task) -> Iterator[tuple[str, small.Model, np.ndar
 def sources_of(samples: Sequence[Sample]) -> list[str]:
     """The data set of each sample, or, within one, its source; empty where there is one only."""
     for found in ([s.collection for s in samples], [s.source or "" for s in samples]):
-        if len(set(found)) > 1:
+        if len(set(found) - {""}) > 1:
             return found
     return []
 
@@ -241,9 +241,9 @@ def _share(one: paired.Sampled, whole: paired.Sampled | None, chance: float) -> 
 def _masked(shown: Shown, task: Task, answers: Mapping[str, paired.Answers]) -> tuple[list[Shortcut], dict[str, int]]:
     """The shortcuts that need lung fields, on the images where these were found; and class -> images where not."""
     has = ~np.isnan(shown.features[views.OUT][task.rows, 0])
-    counts = np.bincount(task.y[has], minlength=len(task.classes.names))
+    patients = [{task.groups[i] for i in np.flatnonzero(has & (task.y == c))} for c in range(len(task.classes.names))]
     without = dict(Counter(task.classes.names[i] for i in task.y[~has]))
-    if counts.min() < FEWEST:
+    if min(map(len, patients)) < FEWEST:
         return [], without
     own = {
         view: answer(task, small.regression, shown.features[view][task.rows], has) for view in (views.OUT, views.ONLY)
@@ -257,7 +257,8 @@ def _source(shown: Shown) -> list[Shortcut]:
     groups = defaultdict(set)
     for sample, source in zip(shown.samples, sources, strict=bool(sources)):
         groups[source].add(sample.group)
-    if views.WHOLE not in shown.features or sum(len(g) >= FEWEST for g in groups.values()) < 2:
+    enough = sum(bool(name) and len(g) >= FEWEST for name, g in groups.items())
+    if views.WHOLE not in shown.features or enough < 2:
         return []
     task, _ = task_of(shown.samples, sources, "sources")
     return _judged(task, {SOURCE: answer(task, small.regression, shown.features[views.WHOLE][task.rows])})
