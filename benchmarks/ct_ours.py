@@ -49,7 +49,8 @@ def parts(screener: Screener, folder: Path) -> dict[str, dict[str, float]]:
     lap("patient")
     chosen = studies.that_matter(p[:, int(judged.probabilities.argmax())], study.volume.geometry.spacing_mm[0])
     for number in chosen:
-        screener._explained(pipeline.run(study.volume.image(number), screener.recipe.prep), cams[number], "covid")
+        prepared_slice = pipeline.run(study.volume.image(number), screener.recipe.prep)
+        screener.answerer._explained(prepared_slice, cams[number], "covid")
     lap("maps")
     return told
 
