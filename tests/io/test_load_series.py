@@ -270,3 +270,23 @@ def test_all_of_covid_ct_md_at_once(shared_data: Path) -> None:
     found = discover(shared_data / "ct-series" / "covid-ct-md").found
     assert [Path(f.path).name for f in found] == ["P001", "cap001", "cap002", "normal002"]
     assert [len(f.slices) for f in found] == [37, 42, 33, 42]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_slice_that_is_cut_off_before_its_pixels_is_told_in_the_result(tmp_path: Path, packed: bool) -> None:
+    """At an end of the series no gap gives it away; a file of another folder is no slice of it."""
+    files = series(body(12))
+    first, last = min(files), max(files)
+    whole = fill(tmp_path / "whole", files)
+    assert not any("among its slices" in w for w in load_study(whole).warnings)
+    folder = fill(tmp_path / "cut", {**files, last: files[last][: len(files[last]) // 8]})
+    fill(tmp_path / "cut" / "elsewhere", {"x.dcm": files[first][: len(files[first]) // 8]})
+    if packed:
+        with zipfile.ZipFile(tmp_path / "cut.zip", "w") as archive:
+            for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+                archive.write(path, path.relative_to(tmp_path))
+    found = load_study(tmp_path / "cut.zip" if packed else folder)
+    assert voxels_of(found).shape[0] == 11
+    said = [w for w in found.warnings if "among its slices" in w]
+    assert len(said) == 1
+    assert said[0].startswith("1 DICOM file(s) among its slices were not read and may be slices of it")

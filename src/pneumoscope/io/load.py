@@ -10,9 +10,9 @@ import hashlib
 import os
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from zipfile import ZipFile
@@ -207,12 +207,15 @@ def _sift(items: Iterator[_Item], path: str, series_uid: str | None) -> Discover
     found: list[Found] = []
     parts: list[Member] = []
     ignored: list[tuple[str, str]] = []
+    unread: list[tuple[str, str]] = []  # of `ignored`, DICOM
     for item in items:
+        what = ""
         try:
             what = item.reason or sniff(item.read(HEAD))
             part = _dicom_part(item, what)
         except InputError as error:
             ignored.append((item.path, str(error).removeprefix(item.path).lstrip(":, ")))
+            unread += ignored[-1:] if what == "dicom" else []
             continue
         if part is not None:
             parts.append(part)
@@ -223,10 +226,21 @@ def _sift(items: Iterator[_Item], path: str, series_uid: str | None) -> Discover
     wanted = _of_series(parts, path, series_uid)
     kept = {part.path for part in wanted}
     ignored += [(part.path, "of another series than the one asked for") for part in parts if part.path not in kept]
-    found += at_folders([as_found(choice, asked=series_uid is not None) for choice in choose(wanted)])
+    series = at_folders([as_found(choice, asked=series_uid is not None) for choice in choose(wanted)])
+    found += [_with_unread(one, unread) for one in series]
     if not found:
         raise InputError(f"{path}: expected {_KINDS}, found {_counts(ignored)}. {_GIVE}")
     return Discovery(found=tuple(sorted(found, key=lambda f: f.path)), ignored=tuple(ignored))
+
+
+def _with_unread(found: Found, unread: Sequence[tuple[str, str]]) -> Found:
+    """A series with a warning where DICOM files among its slices could not be read: they may be slices of it."""
+    folders = {os.path.dirname(member.path) for member in found.slices}
+    why = [reason for path, reason in unread if os.path.dirname(path) in folders]
+    if not why:
+        return found
+    said = f"{len(why)} DICOM file(s) among its slices were not read and may be slices of it, the first one: {why[0]}"
+    return replace(found, warnings=(*found.warnings, said))
 
 
 def _dicom_part(item: _Item, what: str) -> Member | None:
